@@ -1,0 +1,1 @@
+"""Everything that talks to Kubernetes: informers, indexes, the refresher, the command line."""

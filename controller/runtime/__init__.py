@@ -1,0 +1,1 @@
+"""A small reconcile-loop framework; it knows nothing of Kargo or Azure."""

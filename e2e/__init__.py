@@ -1,0 +1,1 @@
+"""The deployed thing, on kind or on the local control plane."""

@@ -1,0 +1,1 @@
+"""Everything that talks to Azure: the public server, payloads, the delivery journal."""

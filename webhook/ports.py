@@ -1,0 +1,99 @@
+"""What the webhook package needs from the rest of the program, as small Protocols.
+
+The webhook package never imports the controller's domain modules: the composition root hands it objects
+that satisfy these. Tests hand it fakes.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+
+class Subject(NamedTuple):
+    """What an event is about: the thing a Warehouse may subscribe to or a Promotion may wait on."""
+
+    kind: str
+    """``image`` (an image or chart repository), ``git`` (a Git repository) or ``pull_request``."""
+    url: str
+    """As the sender wrote it: ``registry.azurecr.io/app``, a clone URL, a pull request's page."""
+
+
+class Receiver(Protocol):
+    """One Azure receiver that is being served."""
+
+    @property
+    def name(self) -> str:
+        """``namespace/name``, or ``cluster/name`` for ClusterConfig: safe to log."""
+
+    def authorized(self, authorization: Sequence[str]) -> bool:
+        """Whether these ``Authorization`` header values satisfy its second factor; True if it has none.
+
+        Compares in constant time.
+        """
+
+
+class ReceiverLookup(Protocol):
+    """The index from path digest to receiver."""
+
+    def find(self, digest: str) -> Receiver | None:
+        """Return the receiver that answers ``…/azure/{digest}``, in O(1)."""
+
+    def is_expected(self, digest: str) -> bool:
+        """Whether a config's status publishes this path while its receiver's Secret is not known yet."""
+
+
+class Refresh(Protocol):
+    """The refreshing of everything that one delivery matched; counts move until ``done``."""
+
+    @property
+    def matched(self) -> int:
+        """Objects matched, less those found to be deleted meanwhile."""
+
+    @property
+    def persisted(self) -> int:
+        """Objects whose annotation the API server has stored since the delivery asked."""
+
+    @property
+    def rejected(self) -> int:
+        """Objects the API server refused for good."""
+
+    @property
+    def done(self) -> bool:
+        """True when nothing is outstanding any more (also when ``superseded``)."""
+
+    @property
+    def superseded(self) -> bool:
+        """True when a later delivery of the same flow carries what was still outstanding here."""
+
+    @property
+    def failing(self) -> bool:
+        """True if something matched is waiting for a retry: no point in waiting for it."""
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until ``done`` or until so many seconds passed; return ``done``."""
+
+    def detach(self) -> None:
+        """Nobody waits for the answer any more: a later delivery of the same flow may supersede this one."""
+
+    def on_done(self, callback: Callable[[], None]) -> None:
+        """Call back once when ``done`` (at once if it already is)."""
+
+
+class Dispatcher(Protocol):
+    """Finds what a delivery concerns and has it refreshed."""
+
+    def dispatch(self, receiver: str, subjects: Sequence[Subject], received: float) -> Refresh:
+        """Match ``subjects`` within the scope of the receiver of this name and request the refreshes.
+
+        ``received`` is Unix time in seconds. Returns at once; never raises for any text in ``subjects``,
+        nor for a receiver that no longer exists (nothing is matched then).
+        """
+
+
+class WebhookMetrics(Protocol):
+    """What the public server counts. Labels are drawn from bounded sets."""
+
+    def request(self, source: str, event: str, code: int, seconds: float) -> None:
+        """One request was answered. ``seconds`` runs from its headers to its answer."""
+
+    def matched(self, count: int) -> None:
+        """One delivery matched this many objects."""
