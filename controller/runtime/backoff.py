@@ -1,0 +1,69 @@
+"""How long to wait before trying again: one rule for a list+watch, one for a key of a workqueue."""
+
+import random
+
+WATCH_BASE = 0.8
+"""Seconds. This and the next are client-go's for a reflector (``tools/cache/reflector.go``)."""
+WATCH_CAP = 30.0
+WATCH_QUIET = 120.0
+"""Seconds without a failure after which the next one counts as the first again."""
+
+RETRY_BASE = 0.005
+"""Seconds: client-go's default for a workqueue (``util/workqueue/default_rate_limiters.go``)."""
+RETRY_CAP = 10.0
+"""Seconds: an object that can't be refreshed is tried at least this often."""
+
+
+class Backoff:
+    """Delays between attempts at one list+watch: doubling from ``base`` to ``cap`` seconds, spread out.
+
+    One instance serves both the list and the watch of a reflector, so that a list that works does not excuse
+    a watch that fails each time. Every delay lies between ``base`` and ``cap``; of the nominal delay ``d`` it
+    is a random point in ``d`` … ``d * (1 + jitter)``, so that watches which broke together come back apart.
+    """
+
+    def __init__(
+        self,
+        *,
+        base: float = WATCH_BASE,
+        cap: float = WATCH_CAP,
+        factor: float = 2.0,
+        jitter: float = 0.5,
+        reset_after: float = WATCH_QUIET,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._base = base
+        self._top = max(base, cap / (1.0 + jitter))  # the nominal delay whose longest spread is the cap
+        self._cap = cap
+        self._factor = factor
+        self._jitter = jitter
+        self._reset_after = reset_after
+        self._rng = rng or random.Random()  # noqa: S311  spreading, not secrecy
+        self._nominal = base
+        self._last: float | None = None
+
+    def next(self, now: float) -> float:
+        """Count a failure at ``now`` (monotonic seconds) and return the seconds to wait."""
+        if self._last is not None and now - self._last >= self._reset_after:
+            self._nominal = self._base
+        self._last = now
+        nominal = self._nominal
+        self._nominal = min(self._top, nominal * self._factor)
+        return min(self._cap, nominal * (1.0 + self._jitter * self._rng.random()))
+
+
+def retry_delay(
+    failures: int,
+    *,
+    base: float = RETRY_BASE,
+    cap: float = RETRY_CAP,
+    rng: random.Random | None = None,
+) -> float:
+    """Return the seconds to wait after the ``failures``-th failure in a row of one key.
+
+    ``base`` after the first (and for any count below that), doubling up to ``cap``, for a count of any size.
+    With ``rng``, a random point in the upper half of that: keys which failed together come back apart.
+    """
+    # 2**64 times any base is beyond any cap: bounding the exponent keeps a float from overflowing.
+    delay = min(cap, base * 2.0 ** min(max(failures - 1, 0), 64))
+    return delay if rng is None else delay * (1.0 - 0.5 * rng.random())
