@@ -4,7 +4,7 @@ The webhook package never imports the controller's domain modules: the compositi
 that satisfy these. Tests hand it fakes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -58,11 +58,15 @@ class Refresh(Protocol):
 
     @property
     def done(self) -> bool:
-        """True when nothing is outstanding any more (also when ``superseded``)."""
+        """True when nothing is outstanding any more (also when ``superseded_by`` others)."""
 
     @property
-    def superseded(self) -> bool:
-        """True when a later delivery of the same flow carries what was still outstanding here."""
+    def superseded_by(self) -> Collection[str]:
+        """Ids of the later deliveries that carry what was still outstanding here; empty if none does.
+
+        More than one for a delivery of several subjects. Only a delivery with an id of its own may
+        supersede: its journal row stands in for this one's.
+        """
 
     @property
     def failing(self) -> bool:
@@ -81,11 +85,14 @@ class Refresh(Protocol):
 class Dispatcher(Protocol):
     """Finds what a delivery concerns and has it refreshed."""
 
-    def dispatch(self, receiver: str, subjects: Sequence[Subject], received: float) -> Refresh:
+    def dispatch(
+        self, receiver: str, subjects: Sequence[Subject], received: float, *, delivery: str
+    ) -> Refresh:
         """Match ``subjects`` within the scope of the receiver of this name and request the refreshes.
 
-        ``received`` is Unix time in seconds. Returns at once; never raises for any text in ``subjects``,
-        nor for a receiver that no longer exists (nothing is matched then).
+        ``received`` is Unix time in seconds; ``delivery`` is the id that ``superseded_by`` names. Returns
+        at once; never raises for any text in ``subjects``, nor for a receiver that no longer exists
+        (nothing is matched then).
         """
 
 
@@ -97,3 +104,13 @@ class WebhookMetrics(Protocol):
 
     def matched(self, count: int) -> None:
         """One delivery matched this many objects."""
+
+
+class TlsMetrics(Protocol):
+    """What becomes of the serving certificate."""
+
+    def certificate(self, expires: float) -> None:
+        """A certificate is being served that is valid until ``expires``, Unix time in seconds."""
+
+    def certificate_refused(self) -> None:
+        """New files could not be used; the certificate that was served before still is."""
