@@ -1,0 +1,233 @@
+"""What can go wrong with the Kubernetes API, as exceptions with names.
+
+::
+
+    ConfigurationError              no usable kubeconfig or in-cluster configuration: one line for a person
+    ApiError                        one request failed
+     ├─ ConnectionFailed            no answer: network, TLS, credentials, timeout
+     │   └─ WatchIdle               a watch sent nothing for longer than its idle bound
+     ├─ MalformedResponse           an answer, but not one the Kubernetes API gives
+     │   └─ ResponseTooLarge        an answer, or a line of a watch, beyond the limit
+     └─ StatusError                 an answer that says no
+         ├─ Unauthorized 401   ├─ Conflict 409   ├─ TooManyRequests 429
+         ├─ Forbidden 403      ├─ Expired 410    └─ ServerFault 5xx
+         └─ NotFound 404       └─ Invalid 422
+
+Errors are told apart by class, status and reason, never by their text. No message holds a header or a token.
+"""
+
+import email.utils
+import http
+from typing import Any
+
+import msgspec
+
+MESSAGE_LIMIT = 2_000
+"""Characters of an API server's message that are kept: it may quote the object it refuses."""
+
+
+class ConfigurationError(Exception):
+    """The configuration for reaching a cluster is missing or unusable; the message is one line."""
+
+
+class ApiError(Exception):
+    """A request to the Kubernetes API failed."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        verb: str,
+        resource: str,
+        namespace: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.verb = verb
+        """``list``, ``watch``, ``get``, ``patch`` or ``create``."""
+        self.resource = resource
+        """``plural.group``, or ``plural`` for the core group; a subresource follows after a slash."""
+        self.namespace = namespace
+        """None for all namespaces and for cluster-scoped objects."""
+        self.name = name
+
+    def __str__(self) -> str:
+        what = f"{self.resource} {self.name}" if self.name else self.resource
+        where = f" in namespace {self.namespace}" if self.namespace else ""
+        return f"{self.verb} {what}{where}: {self.message}"
+
+
+class ConnectionFailed(ApiError):
+    """There was no answer: refused, reset, timed out, TLS failed, or the credentials can't be read."""
+
+
+class WatchIdle(ConnectionFailed):
+    """A watch sent not one byte for as long as its idle bound: the connection is taken for dead."""
+
+
+class MalformedResponse(ApiError):
+    """The answer is not what the Kubernetes API sends: a proxy's page, JSON cut short."""
+
+
+class ResponseTooLarge(MalformedResponse):
+    """The answer, or one line of a watch, is larger than the client's limit."""
+
+
+class StatusError(ApiError):
+    """The API server (or a proxy before it) answered with an error."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        reason: str = "",
+        retry_after: float | None = None,
+        details_name: str = "",
+        details_kind: str = "",
+        **request: Any,
+    ) -> None:
+        super().__init__(message, **request)
+        self.status = status
+        """The HTTP status, or the code of an ERROR event in a watch."""
+        self.reason = reason
+        """metav1.StatusReason, such as ``AlreadyExists``; from a proxy, the phrase of its HTTP status."""
+        self.retry_after = retry_after
+        """Seconds the server asks to wait, never negative; None if it doesn't say."""
+        self.details_name = details_name
+        self.details_kind = details_kind
+        """Name, and kind or plural, of the object that the Status is about; empty if it names none."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} ({self.status} {self.reason})"
+
+
+class Unauthorized(StatusError):
+    """401: the credentials are not, or no longer, accepted."""
+
+
+class Forbidden(StatusError):
+    """403: a right is missing, or an admission plugin says no."""
+
+
+class NotFound(StatusError):
+    """404: the object, its namespace or the whole path does not exist."""
+
+    def names(self, name: str) -> bool:
+        """Whether it is the object called ``name`` that is missing, and not the path (no such CRD)."""
+        return bool(name) and self.details_name == name
+
+
+class Conflict(StatusError):
+    """409: the object has another resourceVersion by now, or exists already."""
+
+
+class Expired(StatusError):
+    """410: the version or continue token is too old for the server; list again."""
+
+
+class Invalid(StatusError):
+    """422: validation refused the object."""
+
+
+class TooManyRequests(StatusError):
+    """429: the server asks for fewer requests, usually with ``retry_after``."""
+
+
+class ServerFault(StatusError):
+    """5xx: the server, or something between, is unwell."""
+
+
+class _Details(msgspec.Struct, rename="camel"):
+    name: str | None = None
+    kind: str | None = None
+    retry_after_seconds: int | None = None
+
+
+class _Status(msgspec.Struct):
+    """What is read of a metav1.Status (k8s.io/apimachinery ``meta/v1/types.go``)."""
+
+    kind: str = ""
+    message: str | None = None
+    reason: str | None = None
+    code: int | None = None
+    details: _Details | None = None
+
+
+_status_decoder = msgspec.json.Decoder(_Status)
+
+UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for JSON that is broken, of another shape, not UTF-8, or nested too deeply."""
+
+_CLASSES: dict[int, type[StatusError]] = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    410: Expired,
+    422: Invalid,
+    429: TooManyRequests,
+}
+
+
+def status_error(
+    status: int | None, body: bytes | msgspec.Raw, *, retry_after: float | None = None, **request: Any
+) -> StatusError:
+    """Build the StatusError for an HTTP answer, or for the object of a watch's ERROR event.
+
+    ``status`` is the HTTP status; None for an event, whose own code counts then. ``body`` may be anything.
+    ``retry_after`` is the header's; without it, the Status' own ``retryAfterSeconds`` counts.
+    ``request`` is passed on to ApiError.
+    """
+    try:
+        answer = _status_decoder.decode(body)
+    except UNDECODABLE:
+        answer = _Status()
+    if answer.kind != "Status":
+        answer = _Status()
+    code = status if status is not None else answer.code or 0
+    details = answer.details or _Details()
+    if retry_after is None and details.retry_after_seconds:
+        retry_after = max(0.0, float(details.retry_after_seconds))
+    phrase = _phrase(code)
+    reason = answer.reason or phrase.replace(" ", "")
+    return _class_of(code, reason)(
+        (answer.message or phrase)[:MESSAGE_LIMIT],
+        status=code,
+        reason=reason,
+        retry_after=retry_after,
+        details_name=details.name or "",
+        details_kind=details.kind or "",
+        **request,
+    )
+
+
+def _class_of(code: int, reason: str) -> type[StatusError]:
+    # A watch's ERROR event was seen with either reason, and with either beside another code:
+    # client-go's apierrors.IsResourceExpired and IsGone look at the reason too.
+    if reason in ("Expired", "Gone"):
+        return Expired
+    return ServerFault if code >= 500 else _CLASSES.get(code, StatusError)
+
+
+def _phrase(code: int) -> str:
+    try:
+        return http.HTTPStatus(code).phrase
+    except ValueError:
+        return "unknown error"
+
+
+def parse_retry_after(value: str | None, now: float) -> float | None:
+    """Return the seconds a ``Retry-After`` header asks for (RFC 9110, 10.2.3): a number or an HTTP date.
+
+    ``now`` is Unix time. Never negative; None for a missing or senseless header.
+    """
+    if not value:
+        return None
+    if value.strip().isdecimal():
+        return float(value.strip()[:9])  # nine digits are 30 years: no overflow, whatever is sent
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None

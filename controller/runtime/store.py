@@ -1,0 +1,85 @@
+"""Objects by namespace and name: what an informer knows of the cluster.
+
+``Store`` is what everybody reads, ``StoreWriter`` what the informer alone holds. Everything happens on one
+event loop and nothing here awaits, so no reader ever sees half a change.
+"""
+
+from collections.abc import Iterator
+from typing import Generic, Protocol, TypeVar
+
+
+class Stored(Protocol):
+    """What every stored object can say of itself; all of it opaque text."""
+
+    @property
+    def namespace(self) -> str:
+        """Empty for a cluster-scoped object."""
+
+    @property
+    def name(self) -> str:
+        """``metadata.name``."""
+
+    @property
+    def uid(self) -> str:
+        """``metadata.uid``: another one under the same name is another object."""
+
+    @property
+    def version(self) -> str:
+        """``metadata.resourceVersion``: compared for equality only."""
+
+
+T = TypeVar("T", bound=Stored)
+
+
+class Store(Generic[T]):
+    """A read-only, live view of the objects that an informer holds."""
+
+    # By namespace, then name: no tuple per object (3 MB for 50,000), and a namespace's objects are at hand.
+    def __init__(self) -> None:
+        self._objects: dict[str, dict[str, T]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def get(self, namespace: str, name: str) -> T | None:
+        """Return the object, or None. ``namespace`` is empty for a cluster-scoped kind."""
+        found = self._objects.get(namespace)
+        return None if found is None else found.get(name)
+
+    def values(self) -> Iterator[T]:
+        """Iterate over all objects, in no order. Don't await in between: the store may change."""
+        for objects in self._objects.values():
+            yield from objects.values()
+
+    def in_namespace(self, namespace: str) -> Iterator[T]:
+        """Iterate over the objects of one namespace, in no order. Don't await in between."""
+        yield from self._objects.get(namespace, {}).values()
+
+
+class StoreWriter(Generic[T]):
+    """The one hand that changes a Store."""
+
+    def __init__(self) -> None:
+        self.view: Store[T] = Store()
+
+    def put(self, obj: T) -> T | None:
+        """Store ``obj`` under its namespace and name; return what it replaces."""
+        view = self.view
+        objects = view._objects.setdefault(obj.namespace, {})  # noqa: SLF001  one concept in two classes
+        old = objects.get(obj.name)
+        objects[obj.name] = obj
+        view._count += old is None  # noqa: SLF001
+        return old
+
+    def remove(self, namespace: str, name: str) -> T | None:
+        """Remove an object and return it; do nothing and return None where there is none."""
+        view = self.view
+        objects = view._objects.get(namespace)  # noqa: SLF001
+        old = None if objects is None else objects.pop(name, None)
+        if old is None:
+            return None
+        view._count -= 1  # noqa: SLF001
+        if not objects:
+            del view._objects[namespace]  # noqa: SLF001  projects come and go: leave no empty shells
+        return old
