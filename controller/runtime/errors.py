@@ -1,3 +1,4 @@
+# ruff: noqa: N818  the names are the API's own reasons, as in the tree below
 """What can go wrong with the Kubernetes API, as exceptions with names.
 
 ::
