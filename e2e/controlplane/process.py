@@ -1,0 +1,139 @@
+"""One child process with a log file, which never outlives its parent.
+
+The kernel kills the child when the thread that started it ends (PR_SET_PDEATHSIG), so also after ``kill -9``
+of the parent: start processes from a thread that stays, such as the main one. It runs in a session of its
+own, so Ctrl-C in a terminal reaches only the parent, which then stops things in their order.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from e2e.controlplane.errors import ControlPlaneError
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_LIBC = ctypes.CDLL(None, use_errno=True)  # loaded here: nothing may be loaded between fork and exec
+
+
+def die_with_parent() -> Callable[[], None]:
+    """Return a ``preexec_fn`` after which the child is killed when its parent is gone."""
+    parent = os.getpid()
+
+    def in_child() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it died between fork and prctl
+            os._exit(1)
+
+    return in_child
+
+
+class Process:
+    """A program started with a fixed command line; it can be started again after it ended.
+
+    ``name`` is what people call it. Output of all starts is appended to the file ``log``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        self.name = name
+        self.command = list(command)
+        self.log = log
+        self._env = env
+        self._cwd = cwd
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the program; raises ControlPlaneError if it can't be run or is running already."""
+        if self.running:
+            raise ControlPlaneError(f"{self.name} is running already")
+        try:
+            with self.log.open("ab") as log:
+                self._child = subprocess.Popen(
+                    self.command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=self._env,
+                    cwd=self._cwd,
+                    start_new_session=True,
+                    preexec_fn=die_with_parent(),
+                )
+        except OSError as error:
+            raise ControlPlaneError(f"cannot start {self.name}: {error}") from error
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running program; raises ControlPlaneError before the first start."""
+        return self._started().pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended (a paused one is running)."""
+        return self._child is not None and self._child.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of the last run, negative for a signal; None while running or never started."""
+        return None if self._child is None else self._child.poll()
+
+    def wait(self, seconds: float) -> int:
+        """Wait for its end and return its exit code; raises ControlPlaneError if it takes longer."""
+        try:
+            return self._started().wait(seconds)
+        except subprocess.TimeoutExpired as error:
+            raise ControlPlaneError(f"{self.name} did not end within {seconds:g} s") from error
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, if it is still running."""
+        if self.running:
+            self._started().send_signal(number)
+
+    def stop(self, seconds: float = 10.0) -> int:
+        """End it with SIGTERM, after ``seconds`` with SIGKILL; return its exit code (0 if never started)."""
+        if self._child is None:
+            return 0
+        self.resume()
+        self.send(signal.SIGTERM)
+        try:
+            return self._child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return self.kill()
+
+    def kill(self) -> int:
+        """End it with SIGKILL, paused or not; return its exit code (0 if never started)."""
+        if self._child is None:
+            return 0
+        self.send(signal.SIGKILL)
+        return self._child.wait()
+
+    def pause(self) -> None:
+        """Freeze it (SIGSTOP): its connections stay open and nobody answers."""
+        self.send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on after ``pause``."""
+        self.send(signal.SIGCONT)
+
+    def output(self) -> str:
+        """Everything that it printed since its first start."""
+        return self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+
+    def last_lines(self, count: int = 8) -> str:
+        """The last lines that it printed, indented, for an error message."""
+        lines = self.output().splitlines()[-count:]
+        return "".join(f"\n  {line[:300]}" for line in lines)
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._child is None:
+            raise ControlPlaneError(f"{self.name} was not started")
+        return self._child
