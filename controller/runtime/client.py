@@ -25,6 +25,7 @@ from controller.runtime.errors import (
     status_error,
 )
 from controller.runtime.lines import LineSplitter, LineTooLong
+from controller.runtime.reflector import PAGE
 from controller.runtime.resource import Resource
 
 __all__ = ["Client", "Configuration", "RequestObserver", "Resource", "load_configuration"]
@@ -35,8 +36,6 @@ READ_SECONDS = 30.0
 """Between two pieces of an answer; an API server itself gives up on a request after 60."""
 TOTAL_SECONDS = 60.0
 """For a whole request that is not a watch, waiting for a free connection included."""
-PAGE = 500
-"""Objects in one page of a list, as client-go's pager asks for."""
 ANSWER_LIMIT = 128 * 1024 * 1024
 """Bytes of an answer: a page of 500 ordinary objects has 4 to 10 MB."""
 ERROR_LIMIT = 1024 * 1024

@@ -1,0 +1,331 @@
+"""An informer: list and watch one kind of object into a store, and tell handlers what changes.
+
+``reflector.py`` decides, ``mirror.py`` keeps the store, ``liveness.py`` and ``pauses.py`` know the times;
+here is the I/O between them and the client.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import structlog
+
+from controller.runtime import reflector
+from controller.runtime.client import Client
+from controller.runtime.clock import Clock, Timer
+from controller.runtime.errors import (
+    UNDECODABLE,
+    ApiError,
+    Forbidden,
+    MalformedResponse,
+    NotFound,
+    StatusError,
+    status_error,
+)
+from controller.runtime.failures import classify, retry_after
+from controller.runtime.informer_observer import WATCH_RESTART_REASONS, InformerObserver, Unobserved
+from controller.runtime.liveness import Liveness
+from controller.runtime.mirror import Handler, Mirror
+from controller.runtime.pauses import ForbiddenRetry, Pauses
+from controller.runtime.reflector import Failure
+from controller.runtime.resource import Resource
+from controller.runtime.store import Store, Stored
+from controller.runtime.wire import parse_event, parse_page, parse_version
+
+__all__ = ["WATCH_RESTART_REASONS", "ForbiddenRetry", "Handler", "Informer", "InformerObserver"]
+
+log = structlog.get_logger()
+
+T = TypeVar("T", bound=Stored)
+
+IDLE_SECONDS = 120.0
+"""Silence after which a watch's connection is taken for dead: bookmarks come about once a minute."""
+
+
+class Informer(Generic[T]):
+    """A store that follows one kind of object: in a namespace or in all, or the one a field selector names.
+
+    - ``decode(raw, known)`` turns the JSON of one object into what is kept; ``known(namespace, name)`` looks
+      up what is stored. It raises ``msgspec.MsgspecError`` for an object that it can't: that one is
+      quarantined (see Mirror). It is not called for an object whose stored version is the same.
+    - ``absent_is_empty``: a list answered by 403 or 404 counts as an empty one; it is tried again about every
+      30 s. Otherwise every failure is backed off, 0.8 to 30 s, without end, and what is stored stays.
+    - ``forbidden_retry``: other delays after a 403.
+    - ``start_jitter``: the first list is delayed by up to so many seconds.
+    - ``throttle`` is awaited before each list that follows a 403; informers may share one.
+    - ``on_error(error)`` is called when listing begins to fail, and again only when it fails in another way
+      (another class or status); ``on_recovered()`` when it works again. Without ``on_error`` the informer
+      logs both itself. A watch that breaks is no such error: it goes on from where it was.
+    - ``on_caught_up()`` is called each time a break ends: see ``liveness.py`` for what that is exactly.
+
+    ``run`` must be called once. Everything happens on one event loop.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource,
+        decode: Callable[[msgspec.Raw, Callable[[str, str], T | None]], T],
+        *,
+        kind: str,
+        clock: Clock,
+        namespace: str | None = None,
+        field_selector: str | None = None,
+        absent_is_empty: bool = False,
+        forbidden_retry: ForbiddenRetry | None = None,
+        start_jitter: float = 0.0,
+        idle_seconds: float = IDLE_SECONDS,
+        throttle: Callable[[], Awaitable[None]] | None = None,
+        on_error: Callable[[ApiError], None] | None = None,
+        on_recovered: Callable[[], None] | None = None,
+        on_caught_up: Callable[[], None] | None = None,
+        observer: InformerObserver | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.kind = kind
+        self._client = client
+        self._resource = resource
+        self._scope: dict[str, Any] = {"namespace": namespace, "field_selector": field_selector}
+        self._clock = clock
+        self._absent_is_empty = absent_is_empty
+        self._idle_seconds = idle_seconds
+        self._throttle = throttle
+        self._on_error = on_error
+        self._on_recovered = on_recovered
+        self._on_caught_up = on_caught_up
+        self._observer = observer or Unobserved()
+        self._log = log.bind(kind=kind, namespace=namespace)
+        self._pauses = Pauses(start_jitter=start_jitter, forbidden=forbidden_retry, rng=rng)
+        self._mirror: Mirror[T] = Mirror(
+            decode, kind=kind, quarantined=lambda: self._observer.quarantined(kind)
+        )
+        self._liveness = Liveness(clock.monotonic())
+        self._settling: Timer | None = None
+        self._synced = asyncio.Event()
+        self._state: reflector.State
+        self._error: ApiError | None = None  # of the last request, if it failed
+        self._failing: tuple[type[ApiError], int] | None = None  # how listing fails, as reported
+        self._list_begun = 0.0
+
+    @property
+    def store(self) -> Store[T]:
+        """What is known; live and read-only."""
+        return self._mirror.store
+
+    def add_handler(self, handler: Handler[T]) -> None:
+        """Have ``handler`` told of every change from now on; add it before ``run``."""
+        self._mirror.handlers.append(handler)
+
+    @property
+    def has_synced(self) -> bool:
+        """Whether the first list was handled, by the handlers too. Never False again."""
+        return self._synced.is_set()
+
+    async def wait_synced(self) -> None:
+        """Return once ``has_synced``."""
+        await self._synced.wait()
+
+    @property
+    def last_activity(self) -> float:
+        """Monotonic time up to which the store follows the API server; see ``liveness.py``."""
+        return self._liveness.last_activity
+
+    @property
+    def caught_up(self) -> bool:
+        """False at first, and whenever a watch broke until that is made up for; see ``liveness.py``."""
+        return self._liveness.caught_up
+
+    async def run(self) -> None:
+        """List and watch until cancelled. Raises only what a handler raises, or a bug."""
+        self._observer.synced(self.kind, False)
+        try:
+            self._state, instructions = reflector.begin()
+            while True:
+                stimulus: reflector.Stimulus | None = None
+                for instruction in instructions:
+                    stimulus = await self._perform(instruction)
+                assert stimulus is not None, instructions  # noqa: S101  each step ends in something to wait for
+                self._state, instructions = reflector.step(self._state, stimulus)
+        finally:
+            self._break()
+
+    async def _perform(self, instruction: reflector.Instruction) -> reflector.Stimulus | None:
+        match instruction:
+            case reflector.Wait():
+                delay = self._pauses.seconds(instruction, self._error, self._clock.monotonic())
+                await self._clock.sleep(delay)
+                return reflector.Resumed()
+            case reflector.ListPage():
+                return await self._list_page(instruction)
+            case reflector.Publish():
+                await self._mirror.publish()
+                self._published()
+                self._recovered()
+            case reflector.PublishEmpty():
+                self._mirror.begin_list()
+                await self._mirror.publish()
+                self._published()
+            case reflector.OpenWatch(version):
+                return await self._watch(version)
+        return None
+
+    # Listing
+
+    async def _list_page(self, page: reflector.ListPage) -> reflector.Stimulus:
+        if self._throttle is not None and isinstance(self._error, Forbidden):
+            await self._throttle()
+        if page.first:
+            self._mirror.begin_list()
+            self._list_begun = self._clock.monotonic()
+        try:
+            body = await self._client.list_page(
+                self._resource, **self._scope, limit=page.limit, continue_token=page.token or None
+            )
+            found = parse_page(body)
+            if not found.version:
+                raise self._malformed("the list has no resourceVersion")
+        except ApiError as error:
+            return self._list_failed(error)
+        except UNDECODABLE as error:
+            return self._list_failed(self._malformed(f"the list can't be read: {error}"))
+        self._mirror.collect(found.items or [])
+        return reflector.Page(found.token, found.version)
+
+    def _list_failed(self, error: ApiError) -> reflector.Stimulus:
+        self._error = error
+        failure, _ = classify(error)
+        if failure not in (Failure.EXPIRED, Failure.TOO_LARGE):  # those have an answer of their own
+            self._report(error)
+        if self._absent_is_empty and isinstance(error, Forbidden | NotFound):
+            return reflector.Absent()
+        self._liveness.broken()
+        return reflector.ListFailed(failure, retry_after(error))
+
+    def _report(self, error: ApiError) -> None:
+        failing = (type(error), error.status if isinstance(error, StatusError) else 0)
+        if failing == self._failing:
+            return
+        self._failing = failing
+        if self._on_error is not None:
+            self._on_error(error)
+        else:
+            self._log.warning("list_failed", error=str(error), stored=len(self.store))
+
+    def _published(self) -> None:
+        if self._liveness.listed(self._list_begun, self._clock.monotonic()):
+            self._caught_up()
+        if not self._synced.is_set():
+            self._synced.set()
+            self._observer.synced(self.kind, True)
+            self._tell("synced", objects=len(self.store))
+
+    def _recovered(self) -> None:
+        self._error = None
+        self._pauses.succeeded()
+        if self._failing is None:
+            return
+        self._failing = None
+        self._tell("list_recovered", objects=len(self.store))
+        if self._on_recovered is not None:
+            self._on_recovered()
+
+    def _malformed(self, message: str) -> MalformedResponse:
+        namespace = self._scope["namespace"]
+        return MalformedResponse(message, verb="list", resource=str(self._resource), namespace=namespace)
+
+    # Watching
+
+    async def _watch(self, version: str) -> reflector.WatchEnded:
+        started = self._clock.monotonic()
+        ended: ApiError | None = None
+        try:
+            lines = self._client.watch(
+                self._resource,
+                **self._scope,
+                version=version,
+                timeout_seconds=self._pauses.watch_seconds(),
+                idle_seconds=self._idle_seconds,
+                opened=self._opened,
+            )
+            async with contextlib.aclosing(lines):
+                async for line in lines:
+                    self._line(line)
+        except ApiError as error:
+            ended = error
+        self._break()
+        self._error = ended
+        lived = self._clock.monotonic() - started
+        failure, reason = (None, self._clean_end(lived)) if ended is None else classify(ended)
+        self._observer.watch_restarted(self.kind, reason)
+        if reason != "closed":
+            self._tell("watch_ended", reason=reason, error=str(ended or ""), lived=round(lived, 3))
+        return reflector.WatchEnded(lived, failure, retry_after(ended))
+
+    def _clean_end(self, lived: float) -> str:
+        events = isinstance(self._state, reflector.Watching) and self._state.events
+        return "short" if lived < reflector.SHORT_LIFE and not events else "closed"
+
+    def _line(self, line: bytes) -> None:
+        """Handle one line of the watch. Raises StatusError for an ERROR event."""
+        now = self._clock.monotonic()
+        self._liveness.heard(now)
+        self._settle_later()
+        try:
+            event = parse_event(line)
+            if event.type in ("ADDED", "MODIFIED", "DELETED"):
+                self._advance(self._mirror.apply(event.type, event.object), event=True)
+            elif event.type == "BOOKMARK":
+                self._advance(parse_version(event.object), event=False)
+                if self._liveness.bookmark(now):
+                    self._caught_up()
+            elif event.type == "ERROR":
+                raise status_error(
+                    None,
+                    event.object,
+                    verb="watch",
+                    resource=str(self._resource),
+                    namespace=self._scope["namespace"],
+                )
+            else:
+                self._log.warning("watch_event_unknown", type=event.type[:32])
+        except UNDECODABLE as error:
+            self._log.warning("watch_event_malformed", error=type(error).__name__, bytes=len(line))
+
+    def _advance(self, version: str, *, event: bool) -> None:
+        if version:  # after the event was applied: never is a version passed whose event was not
+            self._state, _ = reflector.step(self._state, reflector.Advanced(version, event))
+
+    # Signs of life
+
+    def _opened(self) -> None:
+        self._liveness.opened(self._clock.monotonic())
+        self._settle_later()
+
+    def _settle_later(self) -> None:
+        """See to it that a break ends when ``liveness`` says so, if nothing ends it before."""
+        if self._settling is None and self._liveness.settles is not None:
+            delay = self._liveness.settles - self._clock.monotonic()
+            self._settling = self._clock.call_later(delay, self._settle)
+
+    def _settle(self) -> None:
+        self._settling = None
+        if self._liveness.settle(self._clock.monotonic()):
+            self._caught_up()
+        self._settle_later()
+
+    def _break(self) -> None:
+        self._liveness.broken()
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
+
+    def _caught_up(self) -> None:
+        if self._on_caught_up is not None:
+            self._on_caught_up()
+
+    def _tell(self, event: str, **data: Any) -> None:
+        """Log what goes on; quietly where the owner reports errors itself, having hundreds of informers."""
+        (self._log.info if self._on_error is None else self._log.debug)(event, **data)

@@ -1,0 +1,41 @@
+"""What informers report of themselves, for metrics."""
+
+from typing import Protocol
+
+WATCH_RESTART_REASONS = (
+    "closed",  # a clean end, as the server's timeout brings it
+    "short",  # a clean end within a second and without an event
+    "idle",  # nothing received for the idle bound
+    "expired",  # 410: another list follows
+    "throttled",  # 429
+    "refused",  # any other 4xx
+    "server_fault",  # 5xx
+    "connection",  # refused, reset, cut off
+    "malformed",  # not what an API server sends
+)
+
+
+class InformerObserver(Protocol):
+    """Counts what informers do. ``kind`` is the informer's, ``reason`` one of WATCH_RESTART_REASONS."""
+
+    def watch_restarted(self, kind: str, reason: str) -> None:
+        """A watch ended, or could not be opened; another (or a list) follows."""
+
+    def quarantined(self, kind: str) -> None:
+        """A version of an object was seen that can't be decoded."""
+
+    def synced(self, kind: str, synced: bool) -> None:
+        """False when the informer starts, True once its first list was handled."""
+
+
+class Unobserved:
+    """An InformerObserver that counts nothing."""
+
+    def watch_restarted(self, kind: str, reason: str) -> None:
+        """Count nothing."""
+
+    def quarantined(self, kind: str) -> None:
+        """Count nothing."""
+
+    def synced(self, kind: str, synced: bool) -> None:
+        """Count nothing."""

@@ -1,0 +1,160 @@
+"""Keeps a store equal to what lists and watches say, and tells handlers of each difference."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+import structlog
+
+from controller.runtime.errors import UNDECODABLE
+from controller.runtime.store import Stored, StoreWriter
+from controller.runtime.wire import Meta, parse_meta
+
+log = structlog.get_logger()
+
+T = TypeVar("T", bound=Stored)
+H = TypeVar("H", contravariant=True)
+
+TURN = 200
+"""Objects of a list handled before other tasks get a turn of the event loop: a millisecond or two."""
+
+
+class Handler(Protocol[H]):
+    """Is told of every change of the store, in order, at once after it, with no ``await`` between.
+
+    An exception out of a handler is a bug: it ends the informer, and so the process.
+    """
+
+    def added(self, obj: H) -> None:
+        """``obj`` is in the store."""
+
+    def updated(self, old: H, new: H) -> None:
+        """``new`` has taken the place of ``old``, the same object (uid) at another version."""
+
+    def deleted(self, obj: H) -> None:
+        """``obj``, as last known, is no longer in the store."""
+
+
+class Mirror(Generic[T]):
+    """A store, its handlers, and the objects that can't be decoded.
+
+    An object that does not decode is quarantined: logged and counted once per version, and left out; where
+    an earlier version of the same object (uid) is stored, that one goes on being served.
+    """
+
+    def __init__(
+        self,
+        decode: Callable[[msgspec.Raw, Callable[[str, str], T | None]], T],
+        *,
+        kind: str,
+        quarantined: Callable[[], None],
+    ) -> None:
+        self._decode = decode
+        self._kind = kind
+        self._count_quarantined = quarantined
+        self._writer: StoreWriter[T] = StoreWriter()
+        self.store = self._writer.view
+        self.handlers: list[Handler[T]] = []
+        self._quarantine: dict[tuple[str, str], str] = {}  # (namespace, name) -> the version that is bad
+        # The pages so far, by namespace and name; None for an object that is there but can't be decoded.
+        self._listed: dict[str, dict[str, T | None]] = {}
+
+    def begin_list(self) -> None:
+        """Forget the pages collected so far."""
+        self._listed = {}
+
+    def collect(self, items: list[msgspec.Raw]) -> None:
+        """Decode one page and keep its objects aside; those whose version is stored are kept as they are."""
+        for raw in items:
+            try:
+                meta = parse_meta(raw)
+            except UNDECODABLE as error:
+                self._reject(None, error)
+                continue
+            obj = self._resolve(raw, meta)
+            name = meta.name if obj is None else obj.name  # the same text, but no second copy of it
+            self._listed.setdefault(meta.namespace, {})[name] = obj
+
+    async def publish(self) -> None:
+        """Make the store equal to the collected pages, as one stream of deletes, adds and updates."""
+        listed, self._listed = self._listed, {}
+        for index, obj in enumerate(list(self.store.values())):
+            if listed.get(obj.namespace, {}).get(obj.name) is None:
+                self._remove(obj.namespace, obj.name)
+            if index % TURN == TURN - 1:
+                await asyncio.sleep(0)
+        for index, new in enumerate(new for objects in listed.values() for new in objects.values()):
+            if new is not None:
+                self._put(new)
+            if index % TURN == TURN - 1:
+                await asyncio.sleep(0)
+        for namespace, name in list(self._quarantine):
+            if name not in listed.get(namespace, {}):
+                del self._quarantine[namespace, name]
+
+    def apply(self, kind: str, raw: msgspec.Raw) -> str:
+        """Apply a watch event of type ``ADDED``, ``MODIFIED`` or ``DELETED``; return the object's version.
+
+        Raises what UNDECODABLE names if not even the object's identity can be read.
+        """
+        meta = parse_meta(raw)
+        new = None if kind == "DELETED" else self._resolve(raw, meta)
+        if new is not None:
+            self._put(new)
+        else:
+            self._remove(meta.namespace, meta.name)
+        if kind == "DELETED":
+            self._quarantine.pop((meta.namespace, meta.name), None)
+        return meta.resource_version
+
+    def _resolve(self, raw: msgspec.Raw, meta: Meta) -> T | None:
+        """Return what to serve for ``raw``: what is stored if nothing changed, or if that is all we have."""
+        known = self.store.get(meta.namespace, meta.name)
+        if known is not None and known.uid != meta.uid:
+            known = None  # deleted and made anew: another object, which takes nothing over
+        if known is not None and known.version == meta.resource_version:
+            return known
+        try:
+            new = self._decode(raw, self.store.get)
+        except UNDECODABLE as error:
+            self._reject(meta, error)
+            return known
+        if self._quarantine:
+            self._quarantine.pop((meta.namespace, meta.name), None)
+        return new
+
+    def _put(self, new: T) -> None:
+        old = self.store.get(new.namespace, new.name)
+        if old is new:
+            return
+        if old is not None and old.uid == new.uid:
+            self._writer.put(new)
+            for handler in self.handlers:
+                handler.updated(old, new)
+            return
+        self._remove(new.namespace, new.name)
+        self._writer.put(new)
+        for handler in self.handlers:
+            handler.added(new)
+
+    def _remove(self, namespace: str, name: str) -> None:
+        old = self._writer.remove(namespace, name)
+        if old is not None:
+            for handler in self.handlers:
+                handler.deleted(old)
+
+    def _reject(self, meta: Meta | None, error: Exception) -> None:
+        if meta is not None:
+            key = (meta.namespace, meta.name)
+            if self._quarantine.get(key) == meta.resource_version:
+                return
+            self._quarantine[key] = meta.resource_version
+        self._count_quarantined()
+        log.warning(
+            "object_undecodable",
+            kind=self._kind,
+            namespace=meta.namespace if meta else None,
+            name=meta.name if meta else None,
+            error=type(error).__name__ if isinstance(error, UnicodeDecodeError) else str(error),
+        )
