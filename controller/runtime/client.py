@@ -75,8 +75,8 @@ class Client:
     """One API server, as one user.
 
     Requests share a pool of ``concurrency`` connections; each watch has a connection of its own. Every method
-    raises ApiError: ConnectionFailed, MalformedResponse or a StatusError. The constructor raises
-    ConfigurationError if a certificate can't be loaded. Must be closed.
+    raises ApiError: ConnectionFailed, MalformedResponse or a StatusError. The constructor needs
+    a running event loop and raises ConfigurationError if a certificate can't be loaded. Must be closed.
     """
 
     def __init__(

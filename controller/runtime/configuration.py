@@ -9,7 +9,6 @@ import contextlib
 import copy
 import logging
 import os
-import time
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, cast
@@ -21,6 +20,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 from kubernetes.aio.config.incluster_config import SERVICE_HOST_ENV_NAME, SERVICE_TOKEN_FILENAME
 
+from controller.runtime.clock import Clock, SystemClock
 from controller.runtime.errors import ConfigurationError
 
 REFRESH_SECONDS = 60.0
@@ -71,7 +71,7 @@ async def load_configuration(kubeconfig: str | None = None) -> Configuration:
 def api_client(configuration: Configuration, connections: int, user_agent: str = "") -> ApiClient:
     """Build the library's client with a pool of so many connections; 0 sets no limit.
 
-    Raises ConfigurationError if a certificate can't be loaded.
+    To be called on a running event loop. Raises ConfigurationError if a certificate can't be loaded.
     """
     own = copy.deepcopy(configuration)  # the hook that renews the token is given, and fills, this copy
     own.connection_pool_maxsize = connections
@@ -161,12 +161,12 @@ class Refresher:
         self,
         loader: Any,
         renew: Callable[[], Awaitable[Any]],
-        monotonic: Callable[[], float] = time.monotonic,
+        clock: Clock | None = None,
     ) -> None:
         self._loader = loader
         self._renew = renew
-        self._monotonic = monotonic
-        self._due = monotonic() + REFRESH_SECONDS
+        self._monotonic = (clock or SystemClock()).monotonic
+        self._due = self._monotonic() + REFRESH_SECONDS
         self._lock: asyncio.Lock | None = None
 
     async def __call__(self, configuration: Configuration) -> None:

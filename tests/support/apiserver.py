@@ -6,6 +6,7 @@ also if it is half a line, another status, or nothing at all.
 
 import asyncio
 import json
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -92,7 +93,8 @@ class ApiServer:
     for the client's next request. Use as an asynchronous context manager.
     """
 
-    def __init__(self, *scripts: Script) -> None:
+    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.scripts: list[Script] = list(scripts)
         self.requests: list[Request] = []
         """Every request so far, in order."""
@@ -103,7 +105,7 @@ class ApiServer:
         self.port = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
