@@ -1,0 +1,114 @@
+"""What the public server answers: status, JSON body and extra headers. Pure values and functions.
+
+Wording and status codes are part of the contract with users and monitoring; where Kargo's own server has an
+answer for the case, it is the same text.
+"""
+
+from http import HTTPStatus
+from typing import NamedTuple
+
+import msgspec
+
+JSON = "application/json"
+
+
+class Answer(NamedTuple):
+    """One HTTP answer, without the headers that every answer carries."""
+
+    code: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def message(text: str) -> Answer:
+    """Return a 200 that says ``text``."""
+    return Answer(HTTPStatus.OK, msgspec.json.encode({"msg": text}))
+
+
+def error(code: int, text: str, *headers: tuple[str, str]) -> Answer:
+    """Return an error of this status that says ``text``, which must hold nothing of the request."""
+    return Answer(code, msgspec.json.encode({"error": text}), headers)
+
+
+PING = message("ping event received, webhook is configured correctly")
+HEALTHY = message("ok")
+UNKNOWN_PATH = Answer(HTTPStatus.NOT_FOUND, b"{}")
+WRONG_METHOD = error(
+    HTTPStatus.METHOD_NOT_ALLOWED, "this URL takes events by POST", ("Allow", "OPTIONS, POST")
+)
+WRONG_HEALTH_METHOD = error(
+    HTTPStatus.METHOD_NOT_ALLOWED, "the health check takes GET and HEAD", ("Allow", "GET, HEAD")
+)
+UNAUTHORIZED = error(
+    HTTPStatus.UNAUTHORIZED,
+    "the receiver demands an Authorization header, which is missing or wrong",
+    ("WWW-Authenticate", 'Basic realm="kargo-azure-receiver", charset="UTF-8"'),
+)
+ENCODED_BODY = error(
+    HTTPStatus.BAD_REQUEST, "a body with a Content-Encoding is not supported: send it as it is"
+)
+BAD_ORIGIN = error(HTTPStatus.BAD_REQUEST, "the WebHook-Request-Origin header is too long")
+SLOW_BODY = error(HTTPStatus.REQUEST_TIMEOUT, "the body took too long to arrive")
+NOT_HTTP = error(HTTPStatus.BAD_REQUEST, "the request is not valid HTTP/1.1, or its headers are too large")
+FAULT = error(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; the log has it under the delivery id")
+
+
+def too_large(limit: int) -> Answer:
+    """Return the 413 for a body of more than ``limit`` bytes."""
+    return error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {limit} bytes")
+
+
+def unavailable(text: str, retry_after: int) -> Answer:
+    """Return a 503 that asks the sender to come again in ``retry_after`` seconds."""
+    return error(HTTPStatus.SERVICE_UNAVAILABLE, text, ("Retry-After", str(retry_after)))
+
+
+def bad_payload(reason: str) -> Answer:
+    """Return the 400 for a body that is no sender's; ``reason`` never quotes it."""
+    return error(HTTPStatus.BAD_REQUEST, reason)
+
+
+def validation(code: str) -> Answer:
+    """Return what Event Grid's SubscriptionValidation event asks for.
+
+    https://learn.microsoft.com/azure/event-grid/end-point-validation-event-grid-events-schema
+    """
+    return Answer(HTTPStatus.OK, msgspec.json.encode({"validationResponse": code}))
+
+
+def allowed_origin(origin: str) -> Answer:
+    """Return the CloudEvents handshake's consent, for any rate.
+
+    https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/http-webhook.md#42-validation-response
+    """
+    headers = (("Allow", "OPTIONS, POST"), ("WebHook-Allowed-Origin", origin), ("WebHook-Allowed-Rate", "*"))
+    return Answer(HTTPStatus.OK, b"{}", headers)
+
+
+def ignored(event: str | None) -> Answer:
+    """Return the 200 for an event with nothing to refresh; ``event`` is None if we don't know its type."""
+    if event is None:
+        return message("event type is not supported and was ignored")
+    return message(f"event type {event} is ignored")
+
+
+_ONE_WAREHOUSE = message("refreshed 1 warehouse(s)")
+
+
+def refreshed(noun: str, matched: int, persisted: int, rejected: int, *, done: bool) -> Answer:
+    """Return what became of a delivery's refreshes so far.
+
+    ``noun`` is ``warehouse`` or ``promotion``; ``matched`` counts all, ``persisted`` and ``rejected`` those
+    that are settled; with ``done`` false the rest will follow and the status is 202.
+    """
+    if done and not rejected:
+        if matched == 1 and noun == "warehouse":
+            return _ONE_WAREHOUSE
+        return message(f"refreshed {matched} {noun}(s)")
+    parts = [f"refreshed {persisted} of {matched} {noun}(s)"]
+    if rejected:
+        parts.append(f"{rejected} were rejected by the Kubernetes API")
+    if not done:
+        parts.append("the rest will follow")
+    code = HTTPStatus.OK if done else HTTPStatus.ACCEPTED
+    return Answer(code, msgspec.json.encode({"msg": "; ".join(parts)}))

@@ -1,0 +1,275 @@
+"""One delivery, from an understood event to its answer and to its end in the journal.
+
+The refreshes and the journal's commit run at the same time, within what is left of the reply budget. A 2xx is
+answered only when nothing is outstanding, or when the journal holds what is. Knows nothing of HTTP.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import NamedTuple, Protocol
+
+import structlog
+
+from webhook import answers
+from webhook.answers import Answer
+from webhook.limits import REPLY_SECONDS, REPOSITORY_CHARACTERS, Limits
+from webhook.ports import Dispatcher, Refresh, Subject, WebhookMetrics
+
+log = structlog.get_logger()
+
+_USER_INFO = re.compile(r"//[^/]*@")
+
+
+class Arrival(NamedTuple):
+    """An event that concerns repositories or a pull request, as it came in."""
+
+    id: str
+    receiver: str
+    """``namespace/name``, or ``cluster/name``."""
+    source: str
+    """Which kind of sender: one of a small fixed set."""
+    event: str
+    """Type of event: one of a small fixed set."""
+    sender_id: str
+    """The sender's own id of it, for a person who compares logs; empty if it gave none."""
+    subjects: Sequence[Subject]
+    received: float
+    """Unix time in seconds at which its headers were read."""
+
+
+class Journal(Protocol):
+    """Keeps deliveries until they are done, though the process dies. Operations take effect in order."""
+
+    def record(self, arrival: Arrival, matched: int) -> "asyncio.Future[bool]":
+        """Queue the row before this returns. The result says whether it was committed; never an exception."""
+
+    def finish(self, delivery: str, refresh: Refresh, seconds: float) -> None:
+        """Queue the outcome of a delivery with nothing outstanding."""
+
+    def supersede(self, delivery: str, by: Sequence[str]) -> None:
+        """Queue that others carry what was outstanding; their rows are committed."""
+
+
+class Delivery:
+    """A delivery in progress, whether its sender is still waiting or not."""
+
+    __slots__ = ("answered", "arrival", "began", "closed", "owed", "recorded", "refresh")
+
+    def __init__(self, arrival: Arrival, began: float) -> None:
+        self.arrival = arrival
+        self.began = began
+        """Monotonic time in seconds at which its headers were read."""
+        self.refresh: Refresh
+        self.recorded: asyncio.Future[bool]
+        self.owed = True
+        """Whether its journal row, once committed, is an unfinished one: it stands for what is carried."""
+        self.answered: int | None = None
+        """Status of its answer."""
+        self.closed: asyncio.Future[None] | None = None
+        """Made by whoever waits for it to leave the open ones."""
+
+
+class Deliveries:
+    """Sees deliveries through.
+
+    A delivery is open from ``begin`` until nothing of it is outstanding and its journal row says so. A
+    superseded one is closed once the rows of those that carry it are committed or done, never before.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        journal: Journal,
+        metrics: WebhookMetrics,
+        *,
+        reply_seconds: float = REPLY_SECONDS,
+        limits: Limits | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._journal = journal
+        self._metrics = metrics
+        self._reply_seconds = reply_seconds
+        self._now = now
+        self._open: dict[str, Delivery] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._not_kept = answers.unavailable(
+            "the event could neither be carried out in time nor be kept for later",
+            (limits or Limits()).retry_after,
+        )
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def begin(self, arrival: Arrival, began: float) -> Delivery:
+        """Request the refreshes and queue the journal row; returns at once.
+
+        No patch starts before the row is queued: both happen here, with no ``await`` between.
+        """
+        delivery = Delivery(arrival, began)
+        # Open before it is dispatched: that may supersede another, which then looks for it here.
+        self._open[arrival.id] = delivery
+        delivery.refresh = self._dispatch(arrival)
+        matched = delivery.refresh.matched
+        self._metrics.matched(matched)
+        delivery.recorded = self._journal.record(arrival, matched)
+        return delivery
+
+    async def reply(self, delivery: Delivery) -> Answer:
+        """Wait as long as the sender does, and return its answer."""
+        refresh = delivery.refresh
+        deadline = delivery.began + self._reply_seconds
+        if refresh.done:
+            if not refresh.matched:
+                # Nothing to wait for, but a Warehouse that is seen later must find this delivery.
+                await self._committed(delivery, deadline)
+        elif not refresh.failing:
+            await refresh.wait(deadline - self._now())
+        if not refresh.done and not await self._committed(delivery, deadline) and not refresh.done:
+            return self._let_go(delivery, self._not_kept)
+        answer = answers.refreshed(
+            "promotion" if delivery.arrival.subjects[0].kind == "pull_request" else "warehouse",
+            refresh.matched,
+            refresh.persisted,
+            refresh.rejected,
+            done=refresh.done,
+        )
+        return self._let_go(delivery, answer)
+
+    def resume(self, arrival: Arrival, *, owed: bool) -> None:
+        """Match and refresh again, at start, a delivery that the journal holds.
+
+        ``owed`` says whether its row is an unfinished one; a finished one is resumed for the sake of
+        Warehouses that were not seen in time, and its row stays as it is. The oldest go first.
+        """
+        delivery = Delivery(arrival, self._now())
+        delivery.owed = owed
+        delivery.recorded = asyncio.get_running_loop().create_future()
+        delivery.recorded.set_result(owed)
+        self._open[arrival.id] = delivery
+        delivery.refresh = self._dispatch(arrival)
+        self._detach(delivery)
+
+    async def close(self) -> None:
+        """Stop waiting for what is open: the journal keeps it."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _dispatch(self, arrival: Arrival) -> Refresh:
+        return self._dispatcher.dispatch(
+            arrival.receiver, arrival.subjects, arrival.received, delivery=arrival.id
+        )
+
+    async def _committed(self, delivery: Delivery, deadline: float) -> bool:
+        recorded = delivery.recorded
+        if not recorded.done():
+            await asyncio.wait((recorded,), timeout=max(0.0, deadline - self._now()))
+        return recorded.done() and recorded.result()
+
+    def _let_go(self, delivery: Delivery, answer: Answer) -> Answer:
+        """Note the answer, log it, and follow what is outstanding to its end."""
+        delivery.answered = answer.code
+        self._log("delivery", delivery, code=answer.code)
+        self._detach(delivery)
+        return answer
+
+    def _detach(self, delivery: Delivery) -> None:
+        if delivery.refresh.done:
+            self._end(delivery)
+            return
+        delivery.refresh.detach()
+        loop = asyncio.get_running_loop()
+
+        def done() -> None:
+            # A turn later: what supersedes this one has not queued its own row yet.
+            loop.call_soon(self._end, delivery)
+
+        delivery.refresh.on_done(done)
+
+    # --- the end of a delivery in the journal ---
+
+    def _end(self, delivery: Delivery) -> None:
+        """Nothing is outstanding here any more: say so in the journal."""
+        waiting = [
+            carrier
+            for carrier in map(self._open.get, delivery.refresh.superseded_by)
+            if carrier is not None and not _stands(carrier)
+        ]
+        if not waiting:
+            self._close(delivery)
+            return
+        task = asyncio.get_running_loop().create_task(self._end_after(delivery, waiting))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _end_after(self, delivery: Delivery, carriers: Sequence[Delivery]) -> None:
+        for carrier in carriers:
+            await asyncio.wait((carrier.recorded,))
+            if not _stands(carrier):
+                # Its row can't be written, or is none that would be taken up again: ours stands in for it.
+                if carrier.closed is None:
+                    carrier.closed = asyncio.get_running_loop().create_future()
+                if carrier.arrival.id in self._open:
+                    await asyncio.wait((carrier.closed,))
+        self._close(delivery)
+
+    def _close(self, delivery: Delivery) -> None:
+        del self._open[delivery.arrival.id]
+        if delivery.closed is not None:
+            delivery.closed.set_result(None)
+        refresh = delivery.refresh
+        by = tuple(refresh.superseded_by)
+        recorded = delivery.recorded
+        if delivery.owed and (not recorded.done() or recorded.result()):
+            if by:
+                self._journal.supersede(delivery.arrival.id, by)
+            else:
+                self._journal.finish(delivery.arrival.id, refresh, self._now() - delivery.began)
+        if by:
+            log.debug("delivery_superseded", id=delivery.arrival.id, by=by)
+        elif delivery.answered != HTTPStatus.OK:
+            self._log("delivery_completed", delivery)
+
+    def _log(self, event: str, delivery: Delivery, **more: object) -> None:
+        arrival, refresh = delivery.arrival, delivery.refresh
+        log.info(
+            event,
+            receiver=arrival.receiver,
+            source=arrival.source,
+            event_type=arrival.event,
+            repository=printable(arrival.subjects),
+            matched=refresh.matched,
+            refreshed=refresh.persisted,
+            rejected=refresh.rejected,
+            seconds=round(self._now() - delivery.began, 4),
+            id=arrival.id,
+            sender_id=clean(arrival.sender_id),
+            **more,
+        )
+
+
+def _stands(carrier: Delivery) -> bool:
+    """Whether the carrier's journal row is committed and would be taken up again after a crash."""
+    return carrier.owed and carrier.recorded.done() and carrier.recorded.result()
+
+
+def printable(subjects: Sequence[Subject]) -> str:
+    """Return what a delivery is about, fit for a log line: bounded, and without user info."""
+    url = subjects[0].url
+    if "@" in url:
+        url = _USER_INFO.sub("//", url)
+    text = clean(url)
+    return text if len(subjects) == 1 else f"{text} and {len(subjects) - 1} more"
+
+
+def clean(text: str) -> str:
+    """Return a sender's text with control characters replaced, cut to a line's length."""
+    if len(text) > REPOSITORY_CHARACTERS:
+        text = text[:REPOSITORY_CHARACTERS] + "…"
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else "�" for character in text)
+    return text

@@ -1,0 +1,94 @@
+"""Every size and time limit of the public port, with its unit and its reason.
+
+All of them are fields of one value, so that a test can hand in a smaller one.
+"""
+
+import resource
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one process takes from the network at a time."""
+
+    body: int = 2 * MIB
+    """Bytes of one body. A webhook is 1 to 100 KB; Event Grid sends batches of up to 1 MB."""
+
+    headers: int = 32 * KIB
+    """Bytes of a request's line and headers: a bearer token of Entra ID takes up to 8 KB of them."""
+
+    first_request: float = 10.0
+    """Seconds from accepting a connection to the end of its first headers, TLS handshake included: a
+    sender writes them at once."""
+
+    idle: float = 75.0
+    """Seconds that a connection may wait for its next request, or take to send its headers: longer than the
+    60 s after which Azure's and most load balancers drop an idle connection, so that they close first."""
+
+    body_seconds: float = 10.0
+    """Seconds from a request's headers to the end of its body. ACR is gone after 5 s, Event Grid after 30 s;
+    a body that comes one byte a second must not hold its place."""
+
+    discard: int = 16 * MIB
+    """Bytes of a refused request's body that are read and thrown away, so that a sender which writes all of
+    it before it reads finds the answer, not a reset connection."""
+
+    connections: int = 4096
+    """Open connections; one more closes the one that has been idle longest. About 10 KB each, 30 KB with
+    TLS. Never more than half of the file descriptors the process may open."""
+
+    backlog: int = 1024
+    """Connections the kernel holds until they are accepted: those that come while one turn of the event
+    loop is busy with a fan-out. The kernel caps it at net.core.somaxconn."""
+
+    accepts: int = 64
+    """Connections accepted in one turn of the event loop: a flood of them must not stop requests."""
+
+    requests: int = 2048
+    """Accepted requests in progress: each holds a few KB until its answer, so this bounds memory to tens of
+    MB in an outage of the API server."""
+
+    receiver_requests: int = 1536
+    """Of those, requests to one receiver: whoever knows one Project's URL must not shut out the others."""
+
+    body_bytes: int = 32 * MIB
+    """Bytes of bodies that are being received and not yet decoded, in all: 16 of the longest."""
+
+    retry_after: int = 5
+    """Seconds in the ``Retry-After`` of a 503. Azure DevOps retries eight times within 183 s."""
+
+    origin: int = 1 * KIB
+    """Bytes of a ``WebHook-Request-Origin`` header, which is echoed. Event Grid's is its host name."""
+
+    @property
+    def open_connections(self) -> int:
+        """``connections``, or half of the process's limit of open files if that is less."""
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if files == resource.RLIM_INFINITY:
+            return self.connections
+        return min(self.connections, max(1, files // 2))
+
+
+REPLY_SECONDS = 4.0
+"""Default of ``--reply-timeout``, seconds from a request's headers to its answer: ACR waits 5 s."""
+
+REPOSITORY_CHARACTERS = 256
+"""Characters of a repository in a log line: a sender's text must not swell the log."""
+
+TLS_POLL_SECONDS = 2.0
+"""Seconds between two looks at the certificate's files: costs two ``stat`` calls."""
+
+TLS_FILE = 1 * MIB
+"""Bytes of a certificate or key file: more is none."""
+
+ACCEPT_PAUSE_SECONDS = 0.5
+"""Seconds without accepting after the operating system ran out of file descriptors or memory."""
+
+ADMIN_BODY = 1 * KIB
+"""Bytes of a body on the admin port, where nobody needs to send one."""
+
+ADMIN_IDLE_SECONDS = 120.0
+"""Seconds an admin connection may be idle: Prometheus scrapes once a minute at the slowest."""

@@ -1,0 +1,156 @@
+"""The serving certificate: TLS 1.2 or later, loaded anew when its files change.
+
+Kubernetes updates a mounted Secret by swapping a symbolic link, cert-manager and people write the files one
+after the other: both are seen by looking at the files every other second. New files that can't be used leave
+the old certificate in place and are reported.
+"""
+
+import asyncio
+import base64
+import os
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from webhook.limits import TLS_FILE, TLS_POLL_SECONDS
+from webhook.ports import TlsMetrics
+
+log = structlog.get_logger()
+
+_Stamp = tuple[tuple[int, int, int, int], ...]
+
+
+class CertificateError(Exception):
+    """Certificate or key can't be used; the message is one line for a person."""
+
+
+class Certificate:
+    """The certificate and key in two PEM files.
+
+    Raises CertificateError if they can't be used when it is made. ``context`` is what a new connection is to
+    be wrapped with; connections that exist keep theirs.
+    """
+
+    def __init__(self, cert: str | Path, key: str | Path, *, metrics: TlsMetrics | None = None) -> None:
+        self._cert = Path(cert)
+        self._key = Path(key)
+        self._metrics = metrics
+        self._stamp = self._look()
+        self._suspect: _Stamp | None = None
+        """Files that could not be used at the last look: reported if the next look finds them unchanged."""
+        self.context: ssl.SSLContext
+        self.expires: float
+        """Unix time in seconds at which the certificate being served ends."""
+        self._load()
+
+    async def run(self, poll: float = TLS_POLL_SECONDS) -> None:
+        """Look at the files every ``poll`` seconds until cancelled."""
+        while True:
+            await asyncio.sleep(poll)
+            self.check()
+
+    def check(self) -> None:
+        """Look at the files once, and serve what is new."""
+        stamp = self._look()
+        if stamp == self._stamp:
+            self._suspect = None
+            return
+        try:
+            self._load()
+        except CertificateError as error:
+            # One of two files may have been written and the other not yet: it is a fault if it stays.
+            if stamp == self._suspect:
+                self._stamp = stamp
+                log.error("certificate_refused", reason=str(error), serving="the certificate before")
+                if self._metrics is not None:
+                    self._metrics.certificate_refused()
+            self._suspect = stamp
+            return
+        self._stamp = stamp
+        self._suspect = None
+        log.info("certificate_reloaded", expires=datetime.fromtimestamp(self.expires, UTC).isoformat())
+
+    def _look(self) -> _Stamp:
+        """Return what tells one content of the two files from another, without reading them."""
+        stamps = []
+        for path in (self._cert, self._key):
+            try:
+                stat = os.stat(path)  # follows the links that Kubernetes swaps
+            except OSError:
+                stamps.append((0, 0, 0, 0))
+            else:
+                stamps.append((stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size))
+        return tuple(stamps)
+
+    def _load(self) -> None:
+        expires = not_after(_read(self._cert))
+        _read(self._key)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+        context.set_alpn_protocols(["http/1.1"])
+        try:
+            # Without a password given OpenSSL would ask for one at the terminal.
+            context.load_cert_chain(self._cert, self._key, password=lambda: "")
+        except (ssl.SSLError, OSError, ValueError) as error:
+            reason = getattr(error, "reason", None) or str(error)
+            raise CertificateError(
+                f"the certificate {self._cert} with the key {self._key} can't be used: {reason}"
+            ) from error
+        self.context = context
+        self.expires = expires
+        if self._metrics is not None:
+            self._metrics.certificate(expires)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(TLS_FILE + 1)
+    except OSError as error:
+        raise CertificateError(f"{path} can't be read: {error.strerror or error}") from error
+    if len(data) > TLS_FILE:
+        raise CertificateError(f"{path} is larger than {TLS_FILE} bytes: no certificate or key")
+    return data
+
+
+def not_after(pem: bytes) -> float:
+    """Return the Unix time in seconds at which the first certificate in ``pem`` ends.
+
+    The standard library tells it of a peer's verified certificate only, so the few fields before it are
+    stepped over here (RFC 5280, section 4.1). Raises CertificateError if there is none.
+    """
+    begin, end = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
+    _, found, rest = pem.partition(begin)
+    text, closed, _ = rest.partition(end)
+    if not found or not closed:
+        raise CertificateError("the certificate's file holds no PEM certificate")
+    try:
+        der = base64.b64decode(b"".join(text.split()), validate=True)
+        start, _, _ = _element(der, 0)  # Certificate
+        start, _, _ = _element(der, start)  # TBSCertificate
+        _, stop, tag = _element(der, start)
+        if tag == 0xA0:  # version, which may be missing
+            _, stop, _ = _element(der, stop)  # serialNumber
+        for _ in range(2):  # signature, issuer
+            _, stop, _ = _element(der, stop)
+        start, _, _ = _element(der, stop)  # validity
+        _, stop, _ = _element(der, start)  # notBefore
+        start, stop, tag = _element(der, stop)
+        # UTCTime has two digits of the year, GeneralizedTime four.
+        form = "%y%m%d%H%M%SZ" if tag == 0x17 else "%Y%m%d%H%M%SZ"
+        return datetime.strptime(der[start:stop].decode("ascii"), form).replace(tzinfo=UTC).timestamp()
+    except (ValueError, IndexError) as error:
+        raise CertificateError("the certificate's file holds a damaged certificate") from error
+
+
+def _element(der: bytes, at: int) -> tuple[int, int, int]:
+    """Return start and end of the content of the DER element that begins ``at``, and its tag."""
+    tag, length, at = der[at], der[at + 1], at + 2
+    if length & 0x80:
+        size = length & 0x7F
+        length = int.from_bytes(der[at : at + size], "big")
+        at += size
+    return at, at + length, tag
