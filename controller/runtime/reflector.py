@@ -242,15 +242,13 @@ def _watch_ended(state: Watching, end: WatchEnded) -> Step:
     match end.failure:
         case Failure.EXPIRED:
             return _expired(expired, end.retry_after)
-        case Failure.IDLE:
-            return _watch(again)
         case Failure.REFUSED | Failure.TOO_LARGE:  # the same request would bring the same answer
             return _pause(Listing(expired=expired), Pause.BACKOFF, end.retry_after)
         case Failure.RETRY:
             return _pause(again, Pause.BACKOFF, end.retry_after)
-        case None if not lived and not state.events:
+        case None | Failure.IDLE if not lived and not state.events:
             return _pause(again, Pause.BACKOFF)
-        case None:
+        case None | Failure.IDLE:
             return _watch(again)
 
 
