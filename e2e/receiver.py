@@ -115,7 +115,7 @@ class ReceiverProcess:
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """Send one request to the public port on a connection of its own; raises OSError without an answer."""
+        """Send one request to the public port, on a connection of its own; raises OSError without answer."""
         return _exchange(self.port, method, path, body, headers or {})
 
     def admin(self, path: str) -> Answer:

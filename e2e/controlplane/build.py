@@ -145,7 +145,8 @@ class _Build:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
             child.wait()
-        reader.join()
+            reader.join()
+            child.stdout.close()
         if child.returncode != 0:
             last = [line for line in lines if not re.fullmatch(r"[\w./-]+\n", line)][-5:]
             detail = "".join(f"\n  {line.rstrip()}" for line in last)

@@ -3,6 +3,7 @@
 The receiver runs as Kargo's ServiceAccount for webhooks, with its rights and no others.
 """
 
+import time
 from pathlib import Path
 
 import yaml
@@ -20,6 +21,7 @@ _CRDS = _ROOT / "manifests" / "crds"
 _ADDED_RIGHTS = _ROOT / "manifests" / "base" / "rbac.yaml"
 _CHART = Path(__file__).parent / "chart.yaml"
 _SECRETS_READER = "kargo-project-secrets-reader"
+_SERVED_LIMIT = 30.0  # seconds
 
 
 def install(plane: ControlPlane, *, added_rights: bool = True) -> None:
@@ -39,6 +41,7 @@ def create_missing_crds(plane: ControlPlane) -> list[str]:
     Existing ones, Kargo's own, are never touched.
     """
     created = []
+    lists = []
     for file in sorted(_CRDS.glob("*.yaml")):
         definition = yaml.safe_load(file.read_text("utf-8"))
         try:
@@ -48,10 +51,24 @@ def create_missing_crds(plane: ControlPlane) -> list[str]:
                 raise
         else:
             created.append(str(definition["metadata"]["name"]))
-    if created:
-        names = [f"crd/{name}" for name in created]
-        plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
+            lists.append(f"{API}/{definition['spec']['names']['plural']}")
+    for path in lists:
+        _wait_served(plane, path)
     return created
+
+
+def _wait_served(plane: ControlPlane, path: str) -> None:
+    """Wait until a new CRD's objects can be listed: 404 at first, then 429 while its storage is made."""
+    deadline = time.monotonic() + _SERVED_LIMIT
+    while True:
+        try:
+            plane.api.get(path)
+        except RequestError as error:
+            if error.status not in (404, 429) or time.monotonic() > deadline:
+                raise
+        else:
+            return
+        time.sleep(0.05)
 
 
 def remove_crd(plane: ControlPlane, plural: str) -> None:

@@ -35,7 +35,7 @@ def webhook_path(project: str, receiver: str, secret: str) -> str:
 
 
 class Project:
-    """A Project called ``name`` on ``plane``, with one Azure receiver whose Secret is ``{receiver}-secret``."""
+    """A Project called ``name``, with one Azure receiver whose Secret is ``{receiver}-secret``."""
 
     def __init__(
         self, plane: ControlPlane, name: str, *, receiver: str = "azure", secret: str = "s3cret"

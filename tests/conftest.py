@@ -1,0 +1,75 @@
+"""Fixtures for all tests: a real control plane, started once, and Projects and receivers on it."""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e import kargo
+from e2e.controlplane import ControlPlane, ControlPlaneError, terminal
+from e2e.kargo.project import Project
+from tests.support.receiver_process import ReceiverFactory
+
+INTEGRATION = Path(__file__).parent / "integration"
+
+_numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark everything below tests/integration, so that ``-m 'not integration'`` leaves it out."""
+    for item in items:
+        if item.path.is_relative_to(INTEGRATION):
+            item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(scope="session")
+def announce(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Print a line past pytest's capture: a first build takes minutes, and people must see it go on."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def say(line: str) -> None:
+        with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+            terminal.say(line)
+
+    return say
+
+
+@pytest.fixture(scope="session")
+def control_plane(announce: Callable[[str], None]) -> Iterator[ControlPlane]:
+    """A control plane with Kargo's CRDs, its ServiceAccount and our rights; tests fail if it can't be had."""
+    try:
+        plane = ControlPlane(say=announce).start()
+    except ControlPlaneError as error:
+        pytest.fail(f"no control plane to test on: {error}", pytrace=False)
+    try:
+        kargo.install(plane)
+        yield plane
+    finally:
+        plane.stop()
+
+
+@pytest.fixture(scope="session")
+def receiver_kubeconfig(control_plane: ControlPlane) -> Path:
+    """A kubeconfig of the ServiceAccount that the receiver runs as in a cluster with Kargo."""
+    return kargo.receiver_kubeconfig(control_plane)
+
+
+@pytest.fixture
+def new_project(control_plane: ControlPlane) -> Callable[..., Project]:
+    """Make Projects of fresh names; what it is given goes to Project's constructor."""
+    return lambda **options: Project(control_plane, f"project-{next(_numbers)}", **options)
+
+
+@pytest.fixture
+def project(new_project: Callable[..., Project]) -> Project:
+    """A fresh Project with its namespace, Secret, ProjectConfig and one Azure receiver; no Warehouses."""
+    return new_project().create()
+
+
+@pytest.fixture
+def start_receiver(receiver_kubeconfig: Path, tmp_path: Path) -> Iterator[ReceiverFactory]:
+    """Start receivers as real processes; what a test leaves running is ended after it."""
+    with ReceiverFactory(receiver_kubeconfig, tmp_path) as factory:
+        yield factory
