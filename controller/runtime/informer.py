@@ -68,7 +68,7 @@ class Informer(Generic[T]):
         self,
         client: Client,
         resource: Resource,
-        decode: Callable[[msgspec.Raw, Callable[[str, str], T | None]], T],
+        decode: Callable[[msgspec.Raw, Callable[[str, str], T | None]], T | None],
         *,
         kind: str,
         clock: Clock,

@@ -40,12 +40,13 @@ class Mirror(Generic[T]):
     """A store, its handlers, and the objects that can't be decoded.
 
     An object that does not decode is quarantined: logged and counted once per version, and left out; where
-    an earlier version of the same object (uid) is stored, that one goes on being served.
+    an earlier version of the same object (uid) is stored, that one goes on being served. An object for which
+    ``decode`` returns None is of no interest: it is treated as if it were not there.
     """
 
     def __init__(
         self,
-        decode: Callable[[msgspec.Raw, Callable[[str, str], T | None]], T],
+        decode: Callable[[msgspec.Raw, Callable[[str, str], T | None]], T | None],
         *,
         kind: str,
         quarantined: Callable[[], None],
