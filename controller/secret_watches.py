@@ -1,0 +1,218 @@
+"""One watch for each Secret that an Azure receiver refers to; no other Secret is ever read.
+
+Kargo grants the receiver its Secrets Project by Project, and the grant comes a moment after the Project: so a
+refusal is tried again soon, concerns that receiver alone, and is reported once.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from controller.kargo import SECRETS, Secret, decode_secret
+from controller.receiver_state import UNREADABLE, SecretState
+from controller.receivers import ConfigKey, SecretRef
+from controller.runtime.client import Client
+from controller.runtime.clock import Clock
+from controller.runtime.errors import ApiError, Forbidden
+from controller.runtime.informer import ForbiddenRetry, Informer, InformerObserver
+from controller.throttle import TokenBucket
+
+FORBIDDEN_RATE = 36.0
+"""Requests a second that refused Secrets may cost the API server in all: 1,000 of them, each every 30 s."""
+FORBIDDEN_BURST = 10.0
+FIRST_READS = 64
+"""First lists in flight: enough to read 1,000 Secrets in seconds, few enough to notice refusals early."""
+SIGNS = 20
+"""First reads looked back at: while most of them were refused, further ones are held to the rate above."""
+KIND = "Secret"
+
+log = structlog.get_logger()
+
+
+class _Watch:
+    """One Secret being watched."""
+
+    def __init__(self) -> None:
+        self.informer: Informer[Secret]
+        self.task: asyncio.Task[None] | None = None
+        self.tried = asyncio.Event()
+        """Set when the first list was answered, by the Secret or by a refusal."""
+        self.problem = ""
+
+
+class SecretWatches:
+    """The Secrets that receivers refer to, each followed by an informer of its own."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        clock: Clock,
+        changed: Callable[[SecretRef], None],
+        observer: InformerObserver | None = None,
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._changed = changed
+        self._observer = _OfMany(observer) if observer is not None else None
+        self._wants: dict[ConfigKey, frozenset[SecretRef]] = {}
+        self._uses: dict[SecretRef, int] = {}
+        self._watches: dict[SecretRef, _Watch] = {}
+        self._bucket = TokenBucket(clock, rate=FORBIDDEN_RATE, burst=FORBIDDEN_BURST)
+        self._first_reads = asyncio.Semaphore(FIRST_READS)
+        self._signs: deque[bool] = deque(maxlen=SIGNS)
+        self._reported: set[str] = set()
+        self._group: asyncio.TaskGroup | None = None
+        self._ending = asyncio.Event()
+
+    def __len__(self) -> int:
+        """Return the number of Secrets that are known to exist."""
+        return sum(len(watch.informer.store) for watch in self._watches.values())
+
+    def want(self, owner: ConfigKey, refs: frozenset[SecretRef]) -> None:
+        """Say which Secrets a config refers to now; replaces what it said before."""
+        before = self._wants.get(owner, frozenset())
+        if refs:
+            self._wants[owner] = refs
+        else:
+            self._wants.pop(owner, None)
+        for ref in refs - before:
+            self._uses[ref] = self._uses.get(ref, 0) + 1
+            if ref not in self._watches:
+                self._begin(ref)
+        for ref in before - refs:
+            self._uses[ref] -= 1
+            if not self._uses[ref]:
+                del self._uses[ref]
+                task = self._watches.pop(ref).task
+                if task is not None:
+                    task.cancel()
+
+    def state(self, ref: SecretRef) -> SecretState:
+        """Return what is known of a wanted Secret."""
+        watch = self._watches.get(ref)
+        if watch is None:
+            return SecretState(known=False)
+        if not watch.informer.has_synced:
+            return SecretState(known=False, problem=watch.problem)
+        return SecretState(True, watch.informer.store.get(*ref), watch.problem)
+
+    async def wait_tried(self) -> None:
+        """Return when each Secret wanted now was read, or refused, once."""
+        for watch in list(self._watches.values()):
+            await watch.tried.wait()
+
+    def last_activity(self) -> float | None:
+        """Return the oldest of the watches' last signs of life (monotonic seconds); None without watches."""
+        return min((watch.informer.last_activity for watch in self._watches.values()), default=None)
+
+    async def run(self) -> None:
+        """Follow the Secrets until cancelled. Raises what an informer raised: a bug."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            for ref, watch in self._watches.items():
+                watch.task = group.create_task(self._follow(ref, watch))
+            await self._ending.wait()
+
+    def _begin(self, ref: SecretRef) -> None:
+        namespace, name = ref
+        watch = _Watch()
+        watch.informer = Informer(
+            self._client,
+            SECRETS,
+            decode_secret,
+            kind=KIND,
+            clock=self._clock,
+            namespace=namespace,
+            field_selector=f"metadata.name={name}",
+            forbidden_retry=ForbiddenRetry(),
+            throttle=self._bucket.take,
+            on_error=lambda error: self._failed(ref, watch, error),
+            on_recovered=lambda: self._recovered(ref, watch),
+            on_caught_up=lambda: self._read(ref, watch),
+            observer=self._observer,
+        )
+        watch.informer.add_handler(_Changes(lambda: self._changed(ref)))
+        self._watches[ref] = watch
+        if self._group is not None:
+            watch.task = self._group.create_task(self._follow(ref, watch))
+
+    async def _follow(self, ref: SecretRef, watch: _Watch) -> None:
+        """Run one informer; the first read waits for its turn."""
+        async with self._first_reads:
+            if self._signs and sum(self._signs) > len(self._signs) // 2:
+                await self._bucket.take()
+            running = asyncio.ensure_future(watch.informer.run())
+            tried = asyncio.ensure_future(watch.tried.wait())
+            try:
+                await asyncio.wait((running, tried), return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                running.cancel()
+                raise
+            finally:
+                tried.cancel()
+        try:
+            await running
+        finally:
+            running.cancel()
+
+    def _read(self, ref: SecretRef, watch: _Watch) -> None:
+        if not watch.tried.is_set():
+            self._signs.append(False)
+            watch.tried.set()
+        # A list that finds no such Secret changes no object, yet now we know.
+        self._changed(ref)
+
+    def _failed(self, ref: SecretRef, watch: _Watch, error: ApiError) -> None:
+        if not isinstance(error, Forbidden):
+            log.warning("secret_not_read", namespace=ref[0], name=ref[1], error=str(error))
+            watch.tried.set()
+            return
+        if not watch.tried.is_set():
+            self._signs.append(True)
+            watch.tried.set()
+        watch.problem = UNREADABLE
+        if ref[0] not in self._reported:
+            self._reported.add(ref[0])
+            log.error("right_missing", verb="list", resource="secrets", namespace=ref[0])
+        self._changed(ref)
+
+    def _recovered(self, ref: SecretRef, watch: _Watch) -> None:
+        self._reported.discard(ref[0])
+        if watch.problem:
+            watch.problem = ""
+            log.info("secret_readable", namespace=ref[0], name=ref[1])
+            self._changed(ref)
+
+
+class _OfMany:
+    """Counts for all Secrets' informers; that one of them is synced says nothing about the kind."""
+
+    def __init__(self, observer: InformerObserver) -> None:
+        self.watch_restarted = observer.watch_restarted
+        self.quarantined = observer.quarantined
+
+    def synced(self, kind: str, synced: bool) -> None:
+        """Do nothing."""
+
+
+class _Changes:
+    """A handler that only passes on that something changed."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+
+    def added(self, obj: Any) -> None:
+        """Pass it on."""
+        self._changed()
+
+    def updated(self, old: Any, new: Any) -> None:
+        """Pass it on."""
+        self._changed()
+
+    def deleted(self, obj: Any) -> None:
+        """Pass it on."""
+        self._changed()
