@@ -1,0 +1,138 @@
+"""Emits Kubernetes Events, so that ``kubectl describe`` shows what concerns an object of the user's.
+
+Events are help, not duty: they are sent in the background, at a bounded rate, and dropped when that is not
+enough or when we lack the right. The log and the metrics always say the same.
+"""
+
+import asyncio
+import os
+import time
+from collections import OrderedDict
+
+import msgspec
+import structlog
+
+from controller.kargo import EVENTS
+from controller.runtime.client import Client
+from controller.runtime.clock import Clock
+from controller.runtime.errors import ApiError, Forbidden
+from controller.runtime.resource import Resource
+
+COMPONENT = "kargo-azure-receiver"
+QUEUE_LIMIT = 1000
+"""Events waiting to be sent; more are dropped."""
+REPEAT_AFTER = 600.0
+"""Seconds before the same Event (object, reason, message) is sent again."""
+REMEMBERED = 10_000
+"""Events remembered for ``REPEAT_AFTER``."""
+MESSAGE_LIMIT = 1024
+"""Characters: what the API server takes as an Event's message."""
+PAUSE = 0.1
+"""Seconds between two Events: ten a second is far below what would disturb the API server."""
+
+log = structlog.get_logger()
+
+
+class EventRecorder:
+    """Sends Warning and Normal Events in the background; ``run`` does the sending."""
+
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._queue: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(QUEUE_LIMIT)
+        self._sent: OrderedDict[tuple[str, ...], float] = OrderedDict()
+        self._forbidden = False
+
+    def warn(
+        self,
+        resource: Resource,
+        kind: str,
+        namespace: str,
+        name: str,
+        reason: str,
+        message: str,
+        uid: str = "",
+    ) -> None:
+        """Emit a Warning about an object, unless the same was said within the last ten minutes."""
+        self._emit(resource, kind, namespace, name, "Warning", reason, message, uid)
+
+    def normal(
+        self,
+        resource: Resource,
+        kind: str,
+        namespace: str,
+        name: str,
+        reason: str,
+        message: str,
+        uid: str = "",
+    ) -> None:
+        """Emit a Normal Event about an object, unless the same was said within the last ten minutes."""
+        self._emit(resource, kind, namespace, name, "Normal", reason, message, uid)
+
+    def _emit(
+        self,
+        resource: Resource,
+        kind: str,
+        namespace: str,
+        name: str,
+        level: str,
+        reason: str,
+        message: str,
+        uid: str,
+    ) -> None:
+        now = self._clock.monotonic()
+        key = (kind, namespace, name, reason, message)
+        last = self._sent.get(key)
+        if last is not None and now - last < REPEAT_AFTER:
+            return
+        self._sent[key] = now
+        self._sent.move_to_end(key)
+        while len(self._sent) > REMEMBERED:
+            self._sent.popitem(last=False)
+        if len(message) > MESSAGE_LIMIT:
+            message = message[: MESSAGE_LIMIT - 1] + "…"
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock.time()))
+        regarding = {
+            "apiVersion": f"{resource.group}/{resource.version}" if resource.group else resource.version,
+            "kind": kind,
+            "name": name,
+        }
+        if namespace:
+            regarding["namespace"] = namespace
+        if uid:
+            regarding["uid"] = uid
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            # As client-go names them; a random suffix, since replicas may speak of one object at one moment.
+            "metadata": {"name": f"{name[:200]}.{os.urandom(8).hex()}"},
+            "involvedObject": regarding,
+            "type": level,
+            "reason": reason,
+            "message": message,
+            "source": {"component": COMPONENT},
+            "reportingComponent": COMPONENT,
+            "firstTimestamp": stamp,
+            "lastTimestamp": stamp,
+            "count": 1,
+        }
+        try:
+            # Events about cluster-scoped objects live in the namespace "default".
+            self._queue.put_nowait((namespace or "default", msgspec.json.encode(event)))
+        except asyncio.QueueFull:
+            log.warning("event_dropped", kind=kind, namespace=namespace, name=name, reason=reason)
+
+    async def run(self) -> None:
+        """Send what is emitted, until cancelled."""
+        while True:
+            namespace, body = await self._queue.get()
+            try:
+                await self._client.create(EVENTS, namespace=namespace, body=body)
+                self._forbidden = False
+            except Forbidden:
+                if not self._forbidden:
+                    self._forbidden = True
+                    log.error("right_missing", verb="create", resource="events", namespace=namespace)
+            except ApiError as error:
+                log.warning("event_not_sent", namespace=namespace, error=str(error))
+            await self._clock.sleep(PAUSE)
