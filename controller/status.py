@@ -1,0 +1,250 @@
+"""The reconciler that publishes the receivers' URLs, and a condition about them, in a config's status.
+
+Every replica runs it; none leads. Each write carries the ``resourceVersion`` it was computed from, and is
+computed from objects read live, since a replica whose watches lag must not write an old URL back. Whoever
+loses a race finds nothing left to do.
+"""
+
+import random
+import time
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from controller.access import AccessReviewer
+from controller.kargo import (
+    CLUSTER_CONFIGS,
+    PROJECT_CONFIGS,
+    SECRETS,
+    Config,
+    ReceiverSpec,
+    decode_config,
+    decode_secret,
+    field,
+)
+from controller.kube_events import EventRecorder
+from controller.receiver_state import UNREADABLE, ReceiverState, SecretState, State, conflict, judge
+from controller.receiver_url import receiver_name
+from controller.receivers import ConfigKey, ReceiverIndex
+from controller.refresher import FIELD_MANAGER
+from controller.runtime.client import Client
+from controller.runtime.clock import Clock
+from controller.runtime.controller import Controller, Done, Outcome, Retry
+from controller.runtime.errors import ApiError, Conflict, Forbidden, NotFound
+from controller.runtime.resource import Resource
+from controller.runtime.workqueue import WorkQueue
+from controller.status_plan import Plan, condition_differs, conditions_with, entries_differ, plan
+
+WORKERS = 4
+SPREAD = 0.3
+"""Seconds over which replicas that saw the same change spread their writes: the first one saves the others
+theirs."""
+RIGHT_MISSING_RETRY = 30.0
+"""Seconds between attempts while RBAC does not let us write: a person has to act first."""
+
+log = structlog.get_logger()
+
+
+class StatusMetrics(Protocol):
+    """What the reconciler counts."""
+
+    def status_write(self, result: str) -> None:
+        """One attempt: ``written``, ``conflict``, ``refused``, or ``disputed`` (not attempted)."""
+
+
+class StatusReconciler:
+    """Keeps ``status.webhookReceivers`` and our condition of every config as they should be."""
+
+    def __init__(
+        self,
+        client: Client,
+        queue: WorkQueue[ConfigKey],
+        *,
+        receivers: ReceiverIndex,
+        base_url: str,
+        system_namespace: str,
+        clock: Clock,
+        access: AccessReviewer,
+        events: EventRecorder,
+        metrics: StatusMetrics,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._client = client
+        self._queue = queue
+        self._receivers = receivers
+        self._base_url = base_url
+        self._system_namespace = system_namespace
+        self._clock = clock
+        self._access = access
+        self._events = events
+        self._metrics = metrics
+        self._rng = rng or random.Random()  # noqa: S311 - spreads writes out, guards nothing
+        self._written: dict[ConfigKey, object] = {}
+        self._conditions: dict[ConfigKey, object] = {}
+        self._disputed: set[ConfigKey] = set()
+        self.controller: Controller[ConfigKey] = Controller(queue, self.reconcile, workers=WORKERS)
+
+    def changed(self, key: ConfigKey) -> None:
+        """Look at a config soon; the receiver index calls this for every change."""
+        config = self._receivers.config(key)
+        if config is None:
+            self._forget(key)
+        elif self._differs(config, plan(config, self._receivers.states(key), self._base_url)):
+            self._queue.add_after(key, SPREAD * self._rng.random())
+        else:
+            self._disputed.discard(key)
+
+    async def reconcile(self, key: ConfigKey) -> Outcome:
+        """Bring one config's status in line."""
+        seen = self._receivers.config(key)
+        if seen is None or not self._differs(seen, plan(seen, self._receivers.states(key), self._base_url)):
+            return Done()
+        namespace, name = key
+        resource = PROJECT_CONFIGS if namespace else CLUSTER_CONFIGS
+        try:
+            raw = await self._client.get(resource, namespace=namespace or None, name=name)
+            config = decode_config(raw, lambda _namespace, _name: None)
+            states = [await self._live_state(config, spec) for spec in config.receivers]
+        except NotFound:
+            return Done()
+        except Forbidden as error:
+            return await self._refused("get", resource, namespace, error)
+        except (ApiError, msgspec.MsgspecError) as error:
+            log.warning("status_not_read", config=_display(key), error=str(error))
+            return Retry()
+        wanted = plan(config, states, self._base_url)
+        patch = self._patch(key, config, wanted)
+        if patch is None:
+            return Done()
+        return await self._write(key, resource, config, wanted, patch)
+
+    def _differs(self, config: Config, wanted: Plan) -> bool:
+        return entries_differ(config, wanted) or condition_differs(config, wanted)
+
+    async def _live_state(self, config: Config, spec: ReceiverSpec) -> ReceiverState:
+        """Judge a receiver by its Secret as it is now, not as our watch last saw it."""
+        namespace = config.namespace or self._system_namespace
+        if not spec.secret:
+            secret = SecretState(known=True)
+        else:
+            try:
+                raw = await self._client.get(SECRETS, namespace=namespace, name=spec.secret)
+                secret = SecretState(known=True, secret=decode_secret(raw, lambda _namespace, _name: None))
+            except NotFound:
+                secret = SecretState(known=True)
+            except Forbidden:
+                secret = SecretState(known=False, problem=UNREADABLE)
+        state, _ = judge(spec, config.namespace, namespace, secret)
+        if state.state is State.SERVED:
+            name = receiver_name(config.namespace, spec.name)
+            claimants = self._receivers.claimants(state.digest)
+            others = [claimant for claimant in claimants if claimant != name]
+            if others or len(claimants) > 1:
+                state = conflict(spec.name, [name, *others])
+        return state
+
+    def _patch(self, key: ConfigKey, config: Config, wanted: Plan) -> bytes | None:
+        """Return the merge patch that is due; None if nothing is, or if another writer insists."""
+        status: dict[str, object] = {}
+        if entries_differ(config, wanted):
+            if self._written.get(key) == wanted.ours:
+                self._dispute(key, config)
+            else:
+                status["webhookReceivers"] = wanted.entries
+        if condition_differs(config, wanted):
+            if self._conditions.get(key) == (wanted.condition,):
+                self._dispute(key, config)
+            else:
+                now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock.time()))
+                status["conditions"] = conditions_with(config, wanted, now)
+        if not status:
+            return None
+        metadata = {"resourceVersion": config.version}
+        return msgspec.json.encode({"metadata": metadata, "status": status})
+
+    async def _write(
+        self, key: ConfigKey, resource: Resource, config: Config, wanted: Plan, patch: bytes
+    ) -> Outcome:
+        namespace, name = key
+        try:
+            await self._client.patch(
+                resource,
+                namespace=namespace or None,
+                name=name,
+                subresource="status",
+                body=patch,
+                field_manager=FIELD_MANAGER,
+                metadata_only=True,
+            )
+        except Conflict:
+            self._metrics.status_write("conflict")
+            return Retry()
+        except NotFound:
+            return Done()
+        except Forbidden as error:
+            self._metrics.status_write("refused")
+            return await self._refused("patch", resource, namespace, error, subresource="status")
+        except ApiError as error:
+            self._metrics.status_write("refused")
+            log.warning("status_not_written", config=_display(key), error=str(error))
+            return Retry()
+        self._metrics.status_write("written")
+        if entries_differ(config, wanted):
+            self._written[key] = wanted.ours
+        if condition_differs(config, wanted):
+            self._conditions[key] = (wanted.condition,)
+            self._announce(key, config, wanted)
+        log.info("status_written", config=_display(key), receivers=len(wanted.ours))
+        return Done()
+
+    def _announce(self, key: ConfigKey, config: Config, wanted: Plan) -> None:
+        if wanted.condition is None:
+            return
+        status, reason, message = wanted.condition
+        before = field(config.condition, "status")
+        log.log(
+            30 if status == "False" else 20,
+            "receivers_faulty" if status == "False" else "receivers_ready",
+            config=_display(key),
+            reason=reason,
+            message=message,
+            before=before,
+        )
+        emit = self._events.warn if status == "False" else self._events.normal
+        resource, kind = _kind(key)
+        emit(resource, kind, key[0], key[1], reason, message, config.uid)
+
+    def _dispute(self, key: ConfigKey, config: Config) -> None:
+        if key in self._disputed:
+            return
+        self._disputed.add(key)
+        self._metrics.status_write("disputed")
+        message = (
+            "another controller writes other values into status.webhookReceivers or conditions than this "
+            "receiver computes (another base URL in its settings?); they are left as they are"
+        )
+        log.warning("status_disputed", config=_display(key), message=message)
+        resource, kind = _kind(key)
+        self._events.warn(resource, kind, key[0], key[1], "StatusDisputed", message, config.uid)
+
+    async def _refused(
+        self, verb: str, resource: Resource, namespace: str, error: Forbidden, subresource: str = ""
+    ) -> Outcome:
+        allowed = await self._access.allowed(verb, resource, namespace, subresource)
+        if allowed is not False:
+            log.warning("status_refused", namespace=namespace, error=str(error))
+        return Retry(RIGHT_MISSING_RETRY * (1.0 + self._rng.random()))
+
+    def _forget(self, key: ConfigKey) -> None:
+        self._written.pop(key, None)
+        self._conditions.pop(key, None)
+        self._disputed.discard(key)
+
+
+def _kind(key: ConfigKey) -> tuple[Resource, str]:
+    return (PROJECT_CONFIGS, "ProjectConfig") if key[0] else (CLUSTER_CONFIGS, "ClusterConfig")
+
+
+def _display(key: ConfigKey) -> str:
+    return key[0] or "cluster"
