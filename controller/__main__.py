@@ -1,0 +1,109 @@
+"""The command line."""
+
+import argparse
+import asyncio
+import importlib.metadata
+import resource
+import sys
+from collections.abc import Sequence
+
+import prometheus_client
+import structlog
+import uvloop
+from webhook.journal import JournalError
+
+from controller import logs, settings, urls_command
+from controller.application import serve
+from controller.manager import PartFailed
+from controller.runtime.errors import ConfigurationError
+from controller.settings import SettingsError
+from webhook import history
+from webhook.listener import ServerError
+from webhook.tls import CertificateError
+
+PROGRAM = "kargo-azure-receiver"
+
+log = structlog.get_logger()
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until a signal; return the exit code: 0, 1 for a failure, 2 for a wrong setting."""
+    try:
+        options = settings.read(arguments)
+    except SettingsError as error:
+        return _complain(str(error), 2)
+    logs.configure(options.log_level, options.log_format)
+    prometheus_client.disable_created_metrics()
+    _raise_file_limit()
+    try:
+        uvloop.run(serve(options, version()))
+    except (ConfigurationError, JournalError, CertificateError) as error:
+        return _complain(str(error), 2)
+    except ServerError as error:
+        return _complain(str(error), 1)
+    except PartFailed as error:
+        log.critical("part_failed", part=str(error), exc_info=error.__cause__ or error)
+        return 1
+    return 0
+
+
+def _raise_file_limit() -> None:
+    """Allow as many open files as the system lets us: each watch and each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def version() -> str:
+    """Return the installed version."""
+    try:
+        return importlib.metadata.version(PROGRAM)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the command line."""
+    top = settings.OneLineParser(
+        prog=PROGRAM,
+        description="Refreshes Kargo Warehouses when Azure reports that an image, chart or commit was pushed.",
+        epilog="Every flag of 'run' can be given by the environment variable in brackets.",
+    )
+    top.add_argument("--version", action="version", version=f"{PROGRAM} {version()}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    serving = commands.add_parser(
+        "run", help="serve the webhook and refresh Warehouses", description="Serve until SIGTERM."
+    )
+    settings.add_arguments(serving)
+    listing = commands.add_parser(
+        "urls",
+        help="list the URLs to register with Azure",
+        description="List every Azure receiver's URL, read from the cluster, and what is wrong with it.",
+    )
+    urls_command.add_arguments(listing)
+    past = commands.add_parser(
+        "deliveries",
+        help="list what came in, from a data folder",
+        description="List deliveries and their outcome; works beside a running receiver.",
+    )
+    history.add_arguments(past)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    arguments = parser().parse_args(argv)
+    if arguments.command == "run":
+        return run(arguments)
+    if arguments.command == "urls":
+        return asyncio.run(urls_command.run(arguments))
+    return history.run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

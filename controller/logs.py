@@ -1,0 +1,76 @@
+"""Logging: structlog's lines for us, and the same lines for the libraries that use ``logging``.
+
+One event name and its data a line, to standard error. A receiver's path is a credential; nobody logs it, and
+as a second fence whatever looks like one is cut out of every line before it is written.
+"""
+
+import logging
+import re
+import sys
+from typing import Any
+
+import msgspec
+import structlog
+
+from controller.values import LEVELS
+
+_PATH = re.compile(r"(?i)azure(/|%2f)[0-9a-f]{64}")
+_LIBRARIES = ("aiohttp", "asyncio", "kubernetes", "kubernetes.aio", "tornado", "urllib3")
+
+
+def configure(level: str, log_format: str) -> None:
+    """Set up all logging of the process; both values are as ``controller.values`` reads them."""
+    number = LEVELS[level]
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    tail: list[Any]
+    if log_format == "console":
+        tail = [
+            _cut_paths,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                # Not the fancy one: it prints local variables, a receiver's path among them.
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
+        ]
+    else:
+        tail = [
+            structlog.processors.format_exc_info,
+            _cut_paths,
+            structlog.processors.JSONRenderer(serializer=_json),
+        ]
+    structlog.configure(
+        processors=[*shared, *tail],
+        # structlog has no "trace"; what would be logged there is logged at debug.
+        wrapper_class=structlog.make_filtering_bound_logger(max(number, logging.DEBUG)),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(number)
+    for name in _LIBRARIES:
+        # Their debug lines hold URLs and headers, tokens among them: never below warning.
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))
+
+
+def _json(event: dict[str, Any], **_: Any) -> str:
+    return msgspec.json.encode(event, enc_hook=repr).decode()
+
+
+def _cut_paths(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:
+    for key, value in event.items():
+        if isinstance(value, str) and "azure" in value.lower():
+            event[key] = _PATH.sub("azure/[redacted]", value)
+    return event
