@@ -32,7 +32,7 @@ def with_admin(
             await test(wire)
         finally:
             await wire.close()
-            await server.stop()
+            await server.close()
 
     run(scenario())
 

@@ -59,7 +59,7 @@ class AdminServer:
         self._port = int(listening.getsockname()[1])
         self._server.add_socket(listening)
 
-    async def stop(self) -> None:
+    async def close(self) -> None:
         """Stop serving, and close every connection."""
         self._server.stop()
         await self._server.close_all_connections()

@@ -22,17 +22,17 @@ class Answer(NamedTuple):
 
 def message(text: str) -> Answer:
     """Return a 200 that says ``text``."""
-    return Answer(HTTPStatus.OK, msgspec.json.encode({"msg": text}))
+    return Answer(HTTPStatus.OK.value, msgspec.json.encode({"msg": text}))
 
 
-def error(code: int, text: str, *headers: tuple[str, str]) -> Answer:
+def error(status: HTTPStatus, text: str, *headers: tuple[str, str]) -> Answer:
     """Return an error of this status that says ``text``, which must hold nothing of the request."""
-    return Answer(code, msgspec.json.encode({"error": text}), headers)
+    return Answer(status.value, msgspec.json.encode({"error": text}), headers)
 
 
 PING = message("ping event received, webhook is configured correctly")
 HEALTHY = message("ok")
-UNKNOWN_PATH = Answer(HTTPStatus.NOT_FOUND, b"{}")
+UNKNOWN_PATH = Answer(HTTPStatus.NOT_FOUND.value, b"{}")
 WRONG_METHOD = error(
     HTTPStatus.METHOD_NOT_ALLOWED, "this URL takes events by POST", ("Allow", "OPTIONS, POST")
 )
@@ -73,7 +73,7 @@ def validation(code: str) -> Answer:
 
     https://learn.microsoft.com/azure/event-grid/end-point-validation-event-grid-events-schema
     """
-    return Answer(HTTPStatus.OK, msgspec.json.encode({"validationResponse": code}))
+    return Answer(HTTPStatus.OK.value, msgspec.json.encode({"validationResponse": code}))
 
 
 def allowed_origin(origin: str) -> Answer:
@@ -82,7 +82,7 @@ def allowed_origin(origin: str) -> Answer:
     https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/http-webhook.md#42-validation-response
     """
     headers = (("Allow", "OPTIONS, POST"), ("WebHook-Allowed-Origin", origin), ("WebHook-Allowed-Rate", "*"))
-    return Answer(HTTPStatus.OK, b"{}", headers)
+    return Answer(HTTPStatus.OK.value, b"{}", headers)
 
 
 def ignored(event: str | None) -> Answer:
@@ -110,5 +110,5 @@ def refreshed(noun: str, matched: int, persisted: int, rejected: int, *, done: b
         parts.append(f"{rejected} were rejected by the Kubernetes API")
     if not done:
         parts.append("the rest will follow")
-    code = HTTPStatus.OK if done else HTTPStatus.ACCEPTED
-    return Answer(code, msgspec.json.encode({"msg": "; ".join(parts)}))
+    status = HTTPStatus.OK if done else HTTPStatus.ACCEPTED
+    return Answer(status.value, msgspec.json.encode({"msg": "; ".join(parts)}))

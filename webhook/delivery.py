@@ -38,6 +38,8 @@ class Arrival(NamedTuple):
     subjects: Sequence[Subject]
     received: float
     """Unix time in seconds at which its headers were read."""
+    delivery_count: int | None = None
+    """How often the sender tried before, where it says so (Event Grid)."""
 
 
 class Journal(Protocol):
@@ -194,43 +196,43 @@ class Deliveries:
 
     def _end(self, delivery: Delivery) -> None:
         """Nothing is outstanding here any more: say so in the journal."""
-        waiting = [
-            carrier
-            for carrier in map(self._open.get, delivery.refresh.superseded_by)
-            if carrier is not None and not _stands(carrier)
-        ]
-        if not waiting:
-            self._close(delivery)
+        open_ = map(self._open.get, delivery.refresh.superseded_by)
+        carriers = [carrier for carrier in open_ if carrier is not None]
+        if all(map(_stands, carriers)):
+            self._close(delivery, carriers)
             return
-        task = asyncio.get_running_loop().create_task(self._end_after(delivery, waiting))
+        task = asyncio.get_running_loop().create_task(self._end_after(delivery, carriers))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _end_after(self, delivery: Delivery, carriers: Sequence[Delivery]) -> None:
+        standing = []
         for carrier in carriers:
             await asyncio.wait((carrier.recorded,))
-            if not _stands(carrier):
-                # Its row can't be written, or is none that would be taken up again: ours stands in for it.
+            if _stands(carrier):
+                standing.append(carrier)
+            elif carrier.arrival.id in self._open:
+                # Its row can't be written, or is none that would be taken up again: ours stands in for it
+                # until what it carries is done.
                 if carrier.closed is None:
                     carrier.closed = asyncio.get_running_loop().create_future()
-                if carrier.arrival.id in self._open:
-                    await asyncio.wait((carrier.closed,))
-        self._close(delivery)
+                await asyncio.wait((carrier.closed,))
+        self._close(delivery, standing)
 
-    def _close(self, delivery: Delivery) -> None:
-        del self._open[delivery.arrival.id]
+    def _close(self, delivery: Delivery, carriers: Sequence[Delivery]) -> None:
+        """End it as superseded by the carriers; without any, what it asked for is done."""
+        arrival, recorded = delivery.arrival, delivery.recorded
+        del self._open[arrival.id]
         if delivery.closed is not None:
             delivery.closed.set_result(None)
-        refresh = delivery.refresh
-        by = tuple(refresh.superseded_by)
-        recorded = delivery.recorded
+        by = tuple(carrier.arrival.id for carrier in carriers)
         if delivery.owed and (not recorded.done() or recorded.result()):
             if by:
-                self._journal.supersede(delivery.arrival.id, by)
+                self._journal.supersede(arrival.id, by)
             else:
-                self._journal.finish(delivery.arrival.id, refresh, self._now() - delivery.began)
+                self._journal.finish(arrival.id, delivery.refresh, self._now() - delivery.began)
         if by:
-            log.debug("delivery_superseded", id=delivery.arrival.id, by=by)
+            log.debug("delivery_superseded", id=arrival.id, by=by)
         elif delivery.answered != HTTPStatus.OK:
             self._log("delivery_completed", delivery)
 
@@ -248,6 +250,7 @@ class Deliveries:
             seconds=round(self._now() - delivery.began, 4),
             id=arrival.id,
             sender_id=clean(arrival.sender_id),
+            **({} if arrival.delivery_count is None else {"delivery_count": arrival.delivery_count}),
             **more,
         )
 

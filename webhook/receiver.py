@@ -1,0 +1,197 @@
+"""One HTTP request and its answer, as Tornado drives it: headers, body in pieces, the end.
+
+The mechanics only: what is answered is the endpoint's to say. A request can be answered before its body has
+come. What then comes is thrown away, within limits, so that the sender finds the answer rather than a reset
+connection, and can go on using the connection.
+"""
+
+import time
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Protocol, cast
+
+from tornado import httputil
+from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection
+
+from webhook import answers
+from webhook.answers import Answer
+from webhook.delivery import Delivery
+from webhook.endpoint import Endpoint, Request
+
+_START_LINES = {
+    status.value: httputil.ResponseStartLine("HTTP/1.1", status.value, status.phrase) for status in HTTPStatus
+}
+
+
+class Connections(Protocol):
+    """What an exchange tells the server."""
+
+    def begins(self, connection: HTTP1ServerConnection) -> None:
+        """A request's headers have been read."""
+
+    def receives(self, exchange: "Exchange") -> None:
+        """A body is expected: ``exchange.overdue`` is to be called if it takes too long."""
+
+    def received(self, exchange: "Exchange") -> None:
+        """The body is complete, or will never be."""
+
+
+class Exchange(httputil.HTTPMessageDelegate):
+    """A request and its answer.
+
+    Invariants: ``_answer`` writes once; the gate counts the request from the endpoint's consent to the
+    answer, and its body's bytes from their arrival until they are decoded or dropped.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        server: Connections,
+        connection: HTTP1ServerConnection,
+        stream: HTTP1Connection,
+    ) -> None:
+        self._endpoint = endpoint
+        self._server = server
+        self._connection = connection
+        self._stream = stream
+        self._request: Request
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._discarded = 0
+        self._entered = False
+        self._answered = False
+        self._complete = False
+        """The request has been read to its end."""
+        self._over = False
+        """Nothing more is read or written here."""
+
+    # --- what Tornado calls ---
+
+    def headers_received(
+        self,
+        start_line: httputil.RequestStartLine | httputil.ResponseStartLine,
+        headers: httputil.HTTPHeaders,
+    ) -> None:
+        """Have everything checked that can be checked without the body."""
+        line = cast("httputil.RequestStartLine", start_line)
+        self._request = request = Request(line.method, headers)
+        self._server.begins(self._connection)
+        if "Content-Length" in headers or "Transfer-Encoding" in headers:
+            self._server.receives(self)
+        try:
+            refusal = self._endpoint.check(request, line.path)
+        except Exception as error:  # noqa: BLE001 - a fault of ours is answered and logged, whatever it is
+            refusal = self._endpoint.fault(request, error)
+        if refusal is None:
+            self._entered = True
+        else:
+            self._answer(refusal)
+
+    def data_received(self, chunk: bytes) -> None:
+        """Keep a piece of the body, or throw it away."""
+        size = len(chunk)
+        if self._answered:
+            self._discarded += size
+            if self._discarded > self._endpoint.limits.discard:
+                self._end()
+        elif self._size + size > self._endpoint.limits.body:
+            self._answer(self._endpoint.too_large)
+        elif not self._endpoint.gate.take(size):
+            self._answer(self._endpoint.overloaded)
+        else:
+            self._size += size
+            self._chunks.append(chunk)
+
+    def finish(self) -> None:
+        """Have a request carried out that has been read to its end."""
+        self._complete = True
+        self._server.received(self)
+        if self._answered:
+            self._end()
+            return
+        request, endpoint = self._request, self._endpoint
+        try:
+            outcome = endpoint.act(request, b"".join(self._chunks))
+        except Exception as error:  # noqa: BLE001 - as above
+            outcome = endpoint.fault(request, error)
+        self._drop_body()
+        if isinstance(outcome, Delivery):
+            endpoint.spawn(self._reply(outcome))
+        else:
+            self._answer(outcome)
+
+    def on_connection_close(self) -> None:
+        """Forget a request that ended before its end: nothing was accepted yet."""
+        self._server.received(self)
+        self._drop_body()
+        self._leave()
+        self._answered = self._over = True
+
+    # --- the answer ---
+
+    def overdue(self) -> None:
+        """Give up a body that takes too long."""
+        if not self._answered:
+            self._answer(answers.SLOW_BODY, closing=True)
+        self._end()
+
+    async def _reply(self, delivery: Delivery) -> None:
+        # A sender that disconnects meanwhile changes nothing: the answer is written to nobody.
+        try:
+            answer = await self._endpoint.deliveries.reply(delivery)
+        except Exception as error:  # noqa: BLE001 - as above
+            answer = self._endpoint.fault(self._request, error)
+        self._answer(answer)
+
+    def _answer(self, answer: Answer, *, closing: bool = False) -> None:
+        """Write the answer; the connection stays open if the rest of the request can be read to its end."""
+        self._answered = True
+        self._drop_body()
+        self._leave()
+        request = self._request
+        # A sender that waits for "100 Continue" has not begun its body, and never should.
+        unsent = not self._complete and request.headers.get("Expect", "").lower() == "100-continue"
+        closing = closing or unsent or request.declared_length > self._endpoint.limits.discard
+        headers = httputil.HTTPHeaders()
+        headers["Content-Type"] = answers.JSON
+        headers["Content-Length"] = str(len(answer.body))
+        headers["X-Delivery-Id"] = request.id
+        headers["Date"] = _date()
+        for name, value in answer.headers:
+            headers[name] = value
+        if closing or self._endpoint.gate.closed:
+            headers["Connection"] = "close"
+        body = None if request.method == "HEAD" else answer.body
+        self._stream.write_headers(_START_LINES[answer.code], headers, body)
+        self._endpoint.answered(request, answer)
+        if self._complete or closing:
+            self._end()
+
+    def _end(self) -> None:
+        """Tell Tornado that this is all: it closes unless the request was all read."""
+        if not self._over:
+            self._over = True
+            self._stream.finish()
+
+    def _leave(self) -> None:
+        if self._entered:
+            self._entered = False
+            self._endpoint.gate.leave(self._request.receiver_name)
+
+    def _drop_body(self) -> None:
+        if self._size:
+            self._endpoint.gate.give(self._size)
+            self._size = 0
+        self._chunks.clear()
+
+
+_dated = (0, "")
+
+
+def _date() -> str:
+    """Return the ``Date`` header of this second: RFC 9110 asks for it, and one a second is enough to make."""
+    global _dated
+    now = int(time.time())
+    if _dated[0] != now:
+        _dated = (now, formatdate(now, usegmt=True))
+    return _dated[1]
