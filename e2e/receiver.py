@@ -42,12 +42,13 @@ class ReceiverProcess:
     """``python -m controller run`` on 127.0.0.1, with free ports unless given; it may be started repeatedly.
 
     ``folder`` takes the log. ``flags`` are added to the command line, ``environment`` to an otherwise small
-    environment, so that the person's own settings don't matter.
+    environment, so that the person's own settings don't matter. Without ``kubeconfig`` it looks for one
+    itself.
     """
 
     def __init__(
         self,
-        kubeconfig: Path,
+        kubeconfig: Path | None,
         folder: Path,
         *,
         port: int = 0,
@@ -61,7 +62,8 @@ class ReceiverProcess:
         self.port = port or free[0]
         self.admin_port = admin_port or free[1]
         self.base_url = base_url or f"http://{HOST}:{self.port}"
-        command = [sys.executable, "-m", "controller", "run", f"--kubeconfig={kubeconfig}"]
+        command = [sys.executable, "-m", "controller", "run"]
+        command += [f"--kubeconfig={kubeconfig}"] if kubeconfig else []
         command += [f"--bind-address={HOST}", f"--port={self.port}", f"--admin-port={self.admin_port}"]
         command += [f"--base-url={self.base_url}", *flags]
         kept = {key: os.environ[key] for key in _KEPT_VARIABLES if key in os.environ}

@@ -109,6 +109,10 @@ class Process:
         except subprocess.TimeoutExpired:
             return self.kill()
 
+    def terminate(self) -> None:
+        """Ask it to end (SIGTERM), without waiting."""
+        self.send(signal.SIGTERM)
+
     def kill(self) -> int:
         """End it with SIGKILL, paused or not; return its exit code (0 if never started)."""
         if self._child is None:

@@ -19,11 +19,16 @@ def run_command(main: Callable[[], int]) -> int:
     SIGTERM and a closed terminal are treated as Ctrl-C is.
     """
 
+    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
     def interrupt(_number: int, _frame: FrameType | None) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)  # cleaning up takes a moment; let nothing cut it short
         raise KeyboardInterrupt
 
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, interrupt)
+    for number in numbers:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, interrupt)
     try:
         return main()
     except ControlPlaneError as error:

@@ -1,0 +1,64 @@
+# Everything a user or contributor does, from a fresh clone; only Python 3.11 or newer has to be there.
+#
+#   make run                  a demonstration on a control plane of its own (CLUSTER=current: on your cluster)
+#   make test ARGS='-k queue' pytest with more arguments
+#   PYTHON=python3.12 make …  another Python
+
+PYTHON ?= python3
+ARGS ?=
+CLUSTER ?= local
+VENV := .venv
+BIN := $(VENV)/bin
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help
+help: ## show this list
+	@echo "make …"
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: $(VENV)/ready ## see it work: a control plane, the receiver, and events as Azure sends them (Ctrl-C ends it)
+	@exec $(BIN)/python -m e2e.demo --cluster=$(CLUSTER) $(ARGS)
+
+.PHONY: test
+test: $(VENV)/ready ## run all tests, those on a real control plane too
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: $(VENV)/ready ## check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+.PHONY: format
+format: $(VENV)/ready ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: controlplane
+controlplane: $(VENV)/ready ## build etcd, kube-apiserver and kubectl, once, and say where they are
+	@exec $(BIN)/python -m e2e.controlplane build
+
+.PHONY: clean
+clean: ## remove what was made in this folder (the built control plane stays in your cache folder)
+	rm -rf $(VENV) .run build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Installed again, in place, whenever the dependencies change.
+$(VENV)/ready: setup.cfg pyproject.toml
+	@command -v "$(PYTHON)" >/dev/null \
+	  || { echo "error: no $(PYTHON) found: install Python 3.11 or newer, or set PYTHON" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: $(PYTHON) is $$("$(PYTHON)" -V 2>&1): Python 3.11 or newer is needed (set PYTHON)" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "error: $(PYTHON) cannot make virtual environments: install python3-venv (Debian, Ubuntu)" >&2; exit 1; }
+	@echo "Installing the project and its tools into $(VENV) …"
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
+	@touch $@
