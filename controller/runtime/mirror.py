@@ -58,7 +58,7 @@ class Mirror(Generic[T]):
         self.store = self._writer.view
         self.handlers: list[Handler[T]] = []
         self._quarantine: dict[tuple[str, str], str] = {}  # (namespace, name) -> the version that is bad
-        # The pages so far, by namespace and name; None for an object that is there but can't be decoded.
+        # The pages so far, by namespace and name; None for an object that is there, but not kept.
         self._listed: dict[str, dict[str, T | None]] = {}
 
     def begin_list(self) -> None:

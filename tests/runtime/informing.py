@@ -80,10 +80,12 @@ class Recorder:
     def on_caught_up(self) -> None:
         self.caught_up += 1
 
-    def decode(self, raw: msgspec.Raw, known: Callable[[str, str], Thing | None]) -> Thing:
+    def decode(self, raw: msgspec.Raw, known: Callable[[str, str], Thing | None]) -> Thing | None:
         wire = msgspec.json.decode(raw, type=_Wire)
         meta = wire.metadata
         self.decoded.append(f"{meta.name}@{meta.resource_version}")
+        if wire.spec.value < 0:
+            return None  # not to be kept
         return Thing(meta.namespace, meta.name, meta.uid, meta.resource_version, wire.spec.value)
 
 

@@ -305,6 +305,19 @@ def test_row_12_deletes_go_by_key_and_uids_are_compared() -> None:
     run(main())
 
 
+def test_an_object_that_is_not_to_be_kept_is_left_out() -> None:
+    """Where ``decode`` says so, an object is not stored, or is deleted if it was; and may come back."""
+
+    async def main() -> None:
+        script = watch(("MODIFIED", warehouse("a", "2", value=-1)), ("MODIFIED", warehouse("a", "3")))
+        async with informing(ApiServer(page([A1, warehouse("b", "1", value=-1)]), script)) as it:
+            await it.until(lambda: it.names == ["a@3"])
+        assert it.recorder.changes == [("added", "a", "1"), ("deleted", "a", "1"), ("added", "a", "3")]
+        assert it.recorder.quarantines == 0
+
+    run(main())
+
+
 def test_row_12_uids_are_compared_on_a_relist() -> None:
     """An object made anew during a break is a delete and an add as well."""
 
