@@ -4,7 +4,7 @@
 or ``other``. Everything else in an event is the sender's text, unchecked but for its shape.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from webhook.ports import Subject
 
@@ -17,8 +17,7 @@ OTHER = "other"
 """The type of an event whose type we don't know."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Event:
+class _Event(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     """One of ``SOURCES``."""
     type: str
@@ -29,13 +28,11 @@ class _Event:
     """How often Event Grid has tried this delivery before; None if it did not say."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ping(_Event):
+class Ping(_Event, frozen=True, kw_only=True):
     """A test of the URL: nothing to do but to say that it works."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ignored(_Event):
+class Ignored(_Event, frozen=True, kw_only=True):
     """Nothing to refresh."""
 
     @property
@@ -44,16 +41,14 @@ class Ignored(_Event):
         return self.type != OTHER
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Handshake(_Event):
+class Handshake(_Event, frozen=True, kw_only=True):
     """Event Grid asks whether this URL wants its events."""
 
     code: str
     """What the answer must hold as ``validationResponse``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Push(_Event):
+class Push(_Event, frozen=True, kw_only=True):
     """Something was pushed to these repositories (distinct, at least one)."""
 
     subjects: tuple[Subject, ...]
@@ -61,8 +56,7 @@ class Push(_Event):
     """Other pushes of the same batch that name no repository: nobody can be refreshed for them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PullRequest(_Event):
+class PullRequest(_Event, frozen=True, kw_only=True):
     """A pull request was merged, completed or abandoned."""
 
     subjects: tuple[Subject, ...]
