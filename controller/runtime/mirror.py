@@ -58,7 +58,7 @@ class Mirror(Generic[T]):
         self.store = self._writer.view
         self.handlers: list[Handler[T]] = []
         self._quarantine: dict[tuple[str, str], str] = {}  # (namespace, name) -> the version that is bad
-        # The pages so far, by namespace and name; None for an object that is there, but not kept.
+        # The pages so far, by namespace and name; None for one that can't be decoded.
         self._listed: dict[str, dict[str, T | None]] = {}
 
     def begin_list(self) -> None:
@@ -74,8 +74,10 @@ class Mirror(Generic[T]):
                 self._reject(None, error)
                 continue
             obj = self._resolve(raw, meta)
-            name = meta.name if obj is None else obj.name  # the same text, but no second copy of it
-            self._listed.setdefault(meta.namespace, {})[name] = obj
+            if obj is not None:
+                self._listed.setdefault(meta.namespace, {})[obj.name] = obj
+            elif (meta.namespace, meta.name) in self._quarantine:
+                self._listed.setdefault(meta.namespace, {})[meta.name] = None
 
     async def publish(self) -> None:
         """Make the store equal to the collected pages, as one stream of deletes, adds and updates."""
