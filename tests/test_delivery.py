@@ -440,6 +440,41 @@ def test_finished_delivery_resumed_for_late_warehouses_never_stands_for_another(
     run(scenario())
 
 
+def test_unanswered_at_shutdown_goes_on() -> None:
+    """A sender that can't be answered in time costs nothing: the outcome still reaches the journal."""
+
+    async def scenario() -> None:
+        refresh = FakeRefresh(1)
+        world = World(refresh)
+        reply = asyncio.ensure_future(world.answer())
+        await turns()
+        reply.cancel()
+        await turns()
+        assert refresh.detached
+        refresh.persist()
+        await turns()
+        assert world.journal.calls[-1] == ("finish", "d1")
+
+    run(scenario())
+
+
+def test_fault_while_beginning_leaves_nothing_open() -> None:
+    """A fault of ours is the caller's to report, and holds no memory."""
+
+    async def scenario() -> None:
+        world = World()
+
+        def broken() -> None:
+            raise RuntimeError("broken")
+
+        world.dispatcher.on_dispatch = broken
+        with pytest.raises(RuntimeError):
+            world.deliveries.begin(arrival(), world.clock)
+        assert len(world.deliveries) == 0
+
+    run(scenario())
+
+
 def test_close_stops_waiting() -> None:
     """At shutdown nothing of a delivery is left behind but its row."""
 

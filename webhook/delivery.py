@@ -48,8 +48,8 @@ class Journal(Protocol):
     def record(self, arrival: Arrival, matched: int) -> "asyncio.Future[bool]":
         """Queue the row before this returns. The result says whether it was committed; never an exception."""
 
-    def finish(self, delivery: str, refresh: Refresh, seconds: float) -> None:
-        """Queue the outcome of a delivery with nothing outstanding."""
+    def finish(self, delivery: str, *, matched: int, persisted: int, rejected: int, seconds: float) -> None:
+        """Queue the outcome of a delivery with nothing outstanding, so many seconds after it came."""
 
     def supersede(self, delivery: str, by: Sequence[str]) -> None:
         """Queue that others carry what was outstanding; their rows are committed."""
@@ -114,32 +114,30 @@ class Deliveries:
         delivery = Delivery(arrival, began)
         # Open before it is dispatched: that may supersede another, which then looks for it here.
         self._open[arrival.id] = delivery
-        delivery.refresh = self._dispatch(arrival)
-        matched = delivery.refresh.matched
+        try:
+            delivery.refresh = self._dispatch(arrival)
+            matched = delivery.refresh.matched
+            delivery.recorded = self._journal.record(arrival, matched)
+        except BaseException:
+            del self._open[arrival.id]
+            raise
         self._metrics.matched(matched)
-        delivery.recorded = self._journal.record(arrival, matched)
         return delivery
 
     async def reply(self, delivery: Delivery) -> Answer:
-        """Wait as long as the sender does, and return its answer."""
-        refresh = delivery.refresh
-        deadline = delivery.began + self._reply_seconds
-        if refresh.done:
-            if not refresh.matched:
-                # Nothing to wait for, but a Warehouse that is seen later must find this delivery.
-                await self._committed(delivery, deadline)
-        elif not refresh.failing:
-            await refresh.wait(deadline - self._now())
-        if not refresh.done and not await self._committed(delivery, deadline) and not refresh.done:
-            return self._let_go(delivery, self._not_kept)
-        answer = answers.refreshed(
-            "promotion" if delivery.arrival.subjects[0].kind == "pull_request" else "warehouse",
-            refresh.matched,
-            refresh.persisted,
-            refresh.rejected,
-            done=refresh.done,
-        )
-        return self._let_go(delivery, answer)
+        """Wait as long as the sender does, and return its answer.
+
+        If this is cancelled, the delivery goes on as if it had been answered.
+        """
+        try:
+            answer = await self._wait(delivery)
+        except BaseException:
+            self._detach(delivery)
+            raise
+        delivery.answered = answer.code
+        self._log("delivery", delivery, code=answer.code)
+        self._detach(delivery)
+        return answer
 
     def resume(self, arrival: Arrival, *, owed: bool) -> None:
         """Match and refresh again, at start, a delivery that the journal holds.
@@ -166,20 +164,34 @@ class Deliveries:
             arrival.receiver, arrival.subjects, arrival.received, delivery=arrival.id
         )
 
+    async def _wait(self, delivery: Delivery) -> Answer:
+        """Wait within the reply budget for the refreshes, and for the journal as far as it is needed."""
+        refresh = delivery.refresh
+        deadline = delivery.began + self._reply_seconds
+        if refresh.done:
+            if not refresh.matched:
+                # Nothing to wait for, but a Warehouse that is seen later must find this delivery.
+                await self._committed(delivery, deadline)
+        elif not refresh.failing:
+            await refresh.wait(deadline - self._now())
+        if not refresh.done and not await self._committed(delivery, deadline) and not refresh.done:
+            return self._not_kept
+        return answers.refreshed(
+            "promotion" if delivery.arrival.subjects[0].kind == "pull_request" else "warehouse",
+            refresh.matched,
+            refresh.persisted,
+            refresh.rejected,
+            done=refresh.done,
+        )
+
     async def _committed(self, delivery: Delivery, deadline: float) -> bool:
         recorded = delivery.recorded
         if not recorded.done():
             await asyncio.wait((recorded,), timeout=max(0.0, deadline - self._now()))
         return recorded.done() and recorded.result()
 
-    def _let_go(self, delivery: Delivery, answer: Answer) -> Answer:
-        """Note the answer, log it, and follow what is outstanding to its end."""
-        delivery.answered = answer.code
-        self._log("delivery", delivery, code=answer.code)
-        self._detach(delivery)
-        return answer
-
     def _detach(self, delivery: Delivery) -> None:
+        """Nobody waits for the answer any more: follow what is outstanding to its end."""
         if delivery.refresh.done:
             self._end(delivery)
             return
@@ -230,7 +242,14 @@ class Deliveries:
             if by:
                 self._journal.supersede(arrival.id, by)
             else:
-                self._journal.finish(arrival.id, delivery.refresh, self._now() - delivery.began)
+                refresh = delivery.refresh
+                self._journal.finish(
+                    arrival.id,
+                    matched=refresh.matched,
+                    persisted=refresh.persisted,
+                    rejected=refresh.rejected,
+                    seconds=self._now() - delivery.began,
+                )
         if by:
             log.debug("delivery_superseded", id=arrival.id, by=by)
         elif delivery.answered != HTTPStatus.OK:

@@ -229,11 +229,10 @@ class Endpoint:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Give up what is still unanswered: the journal keeps it."""
+        """Give up what is still unanswered; its refreshes go on, and the journal keeps it."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.deliveries.close()
 
     def _elsewhere(self, request: Request, target: str, digest: str | None) -> Answer:
         """Answer a request to no receiver that is being served."""

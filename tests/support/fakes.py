@@ -143,7 +143,7 @@ class FakeJournal:
         for future in held:
             future.set_result(self.working)
 
-    def finish(self, delivery: str, refresh: Refresh, seconds: float) -> None:
+    def finish(self, delivery: str, *, matched: int, persisted: int, rejected: int, seconds: float) -> None:
         self.calls.append(("finish", delivery))
 
     def supersede(self, delivery: str, by: Sequence[str]) -> None:

@@ -83,6 +83,7 @@ async def running(site: Site) -> AsyncIterator[Site]:
     finally:
         site.server.stop_accepting()
         await site.server.finished(0.0)
+        await site.deliveries.close()
     for _ in range(5):
         await asyncio.sleep(0)
     assert asyncio.all_tasks() <= tasks | {asyncio.current_task()}
