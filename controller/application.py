@@ -10,9 +10,6 @@ import signal
 import prometheus_client
 import structlog
 from prometheus_client import CollectorRegistry
-from webhook.endpoint import Endpoint
-from webhook.journal import Journal
-from webhook.ledger import Ledger
 
 from controller.access import AccessReviewer
 from controller.caches import Caches
@@ -25,15 +22,16 @@ from controller.metrics import Metrics
 from controller.receivers import ConfigKey
 from controller.recent import WINDOW, RecentDeliveries
 from controller.refresher import Refresher
-from controller.runtime.client import Client
+from controller.runtime.client import Client, Configuration, load_configuration
 from controller.runtime.clock import SystemClock
-from controller.runtime.configuration import Configuration, load_configuration
 from controller.runtime.workqueue import WorkQueue
 from controller.scrape import connect_caches, connect_handled, connect_journal, connect_queue
 from controller.settings import Settings
 from controller.status import StatusReconciler
 from webhook.admin import AdminServer
 from webhook.delivery import Deliveries
+from webhook.endpoint import Endpoint
+from webhook.journal import Journal
 from webhook.limits import Limits
 from webhook.server import WebhookServer
 from webhook.tls import Certificate
@@ -119,7 +117,7 @@ class Application:
         if options.tls_cert is not None and options.tls_key is not None:
             self._certificate = Certificate(options.tls_cert, options.tls_key, metrics=metrics)
         self._deliveries = Deliveries(
-            dispatcher, Ledger(journal), metrics, reply_seconds=options.reply_timeout, limits=limits
+            dispatcher, journal, metrics, reply_seconds=options.reply_timeout, limits=limits
         )
         self._server = WebhookServer(
             Endpoint(self._caches.receivers, self._deliveries, metrics, limits),

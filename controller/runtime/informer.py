@@ -215,12 +215,13 @@ class Informer(Generic[T]):
             self._log.warning("list_failed", error=str(error), stored=len(self.store))
 
     def _published(self) -> None:
-        if self._liveness.listed(self._list_begun, self._clock.monotonic()):
-            self._caught_up()
         if not self._synced.is_set():
             self._synced.set()
             self._observer.synced(self.kind, True)
             self._tell("synced", objects=len(self.store))
+        # After that: who is told that the break is over may ask whether the first list was handled.
+        if self._liveness.listed(self._list_begun, self._clock.monotonic()):
+            self._caught_up()
 
     def _recovered(self) -> None:
         self._error = None
