@@ -65,6 +65,8 @@ class ControlPlane:
         """Start both and wait until they are ready; raises ControlPlaneError with the end of a log if not."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            if any(self.folder.iterdir()):
+                raise ControlPlaneError(f"{self.folder} is not empty")
             if self._fixed_port:
                 require_free(self._fixed_port, "the API server", "choose another one")
             self._credentials = credentials.create(self.folder / "pki")

@@ -37,5 +37,6 @@ def run_command(main: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,0 +1,132 @@
+"""`make run` as a newcomer sees it: what it prints, what it changes, what it says when something is wrong."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from e2e.controlplane import ControlPlane
+from e2e.controlplane.ports import free_ports
+from e2e.kargo.project import Project, image
+from tests.test_controlplane import gone
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_demo(*flags: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    port, admin_port = free_ports(2)
+    command = [sys.executable, "-m", "e2e.demo", f"--port={port}", f"--admin-port={admin_port}", *flags]
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_demonstration_shows_what_each_event_refreshed() -> None:
+    """Ping, image, chart and Git push are answered with 200, and exactly the subscribed Warehouses change."""
+    done = run_demo()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(re.findall(r"^  answer     200 in \d+ ms", done.stdout, re.MULTILINE)) == 4
+    assert "webhook is configured correctly" in done.stdout
+    changed = re.findall(r"^  (?:refreshed|         )  ([\w-]+) +\S.* -> \d{4}-", done.stdout, re.MULTILINE)
+    assert changed == ["guestbook", "storefront", "storefront", "manifests-https", "manifests-ssh"]
+    assert done.stdout.rstrip().endswith("your cache folder.")
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_ctrl_c_stops_everything_that_was_started() -> None:
+    """On a terminal it stays up until Ctrl-C, which leaves no process and no folder behind."""
+    port, admin_port = free_ports(2)
+    leader, follower = os.openpty()
+    command = [sys.executable, "-m", "e2e.demo", f"--port={port}", f"--admin-port={admin_port}"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=follower, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as demo:
+        assert demo.stdout is not None
+        shown = ""
+        for line in demo.stdout:
+            shown += line
+            if line.startswith("Ctrl-C"):
+                break
+        children = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(demo.pid)], capture_output=True, text=True, check=False
+        ).stdout.split()
+        demo.send_signal(signal.SIGINT)
+        _, errors = demo.communicate(timeout=60)
+    os.close(leader)
+    os.close(follower)
+    assert demo.returncode == 0, shown + errors
+    assert len(children) == 3
+    assert all(gone(int(pid)) for pid in children)
+    folder = re.search(r"KUBECONFIG=(\S+)/admin.kubeconfig", shown)
+    assert folder is not None
+    assert not Path(folder[1]).exists()
+    assert f"http://127.0.0.1:{port}/azure/" in shown
+    assert "curl -i $URL" in shown
+    assert "kubectl get warehouses" in shown
+
+
+def test_on_the_users_cluster_only_annotations_change(control_plane: ControlPlane, project: Project) -> None:
+    """CLUSTER=current pings the receivers that it finds, and publishes nothing."""
+    project.add_warehouse("w", image("registry.azurecr.io/app"))
+    before = project.config(), project.warehouse("w")
+    done = run_demo("--cluster=current", env={"KUBECONFIG": str(control_plane.kubeconfig)})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{project.name}/azure" in done.stdout
+    assert project.path in done.stdout
+    assert (project.config(), project.warehouse("w")) == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "env", "message"),
+    [
+        pytest.param(["--cluster=mine"], {}, "CLUSTER must be local or current, not mine", id="cluster"),
+        pytest.param(["--port=x"], {}, "PORT must be a number from 1 to 65535, not x", id="port"),
+        pytest.param(
+            ["--cluster=current"], {"KUBECONFIG": "/no/such/file"}, "/no/such/file", id="no-kubeconfig"
+        ),
+        pytest.param(
+            [], {"KUBEBUILDER_ASSETS": "/no/such/folder"}, "has no etcd, kube-apiserver, kubectl", id="tools"
+        ),
+    ],
+)
+def test_what_is_wrong_is_one_clear_line(flags: list[str], env: dict[str, str], message: str) -> None:
+    """A mistake is named in one line, without a stack trace."""
+    done = run_demo(*flags, env=env)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_busy_port_is_one_clear_line() -> None:
+    """Somebody else's server on the port is said at once, with the way out."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        busy = other.getsockname()[1]
+        done = run_demo(f"--port={busy}")
+    assert done.returncode == 1
+    assert re.fullmatch(rf"error: port {busy} for the webhook is not free .* with PORT=…\n", done.stderr)
+
+
+def test_an_unreachable_cluster_is_one_clear_line(tmp_path: Path, control_plane: ControlPlane) -> None:
+    """A kubeconfig of a cluster that is down ends in one line that names it."""
+    (port,) = free_ports(1)
+    kubeconfig = tmp_path / "kubeconfig"
+    text = control_plane.kubeconfig.read_text().replace(f":{control_plane.port}", f":{port}")
+    kubeconfig.write_text(text)
+    done = run_demo("--cluster=current", env={"KUBECONFIG": str(kubeconfig)})
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "your current cluster can't be used" in done.stderr
+    assert str(port) in done.stderr
