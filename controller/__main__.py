@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import prometheus_client
 import structlog
 import uvloop
-from webhook.journal import JournalError
 
 from controller import logs, settings, urls_command
 from controller.application import serve
@@ -18,6 +17,7 @@ from controller.manager import PartFailed
 from controller.runtime.errors import ConfigurationError
 from controller.settings import SettingsError
 from webhook import history
+from webhook.journal import JournalError
 from webhook.listener import ServerError
 from webhook.tls import CertificateError
 
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     except SettingsError as error:
         return _complain(str(error), 2)
     logs.configure(options.log_level, options.log_format)
-    prometheus_client.disable_created_metrics()
+    prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
     _raise_file_limit()
     try:
         uvloop.run(serve(options, version()))
@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     """Build the command line."""
     top = settings.OneLineParser(
         prog=PROGRAM,
-        description="Refreshes Kargo Warehouses when Azure reports that an image, chart or commit was pushed.",
+        description="Refreshes Kargo Warehouses when Azure reports a pushed image, chart or commit.",
         epilog="Every flag of 'run' can be given by the environment variable in brackets.",
     )
     top.add_argument("--version", action="version", version=f"{PROGRAM} {version()}")

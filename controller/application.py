@@ -31,7 +31,7 @@ from controller.status import StatusReconciler
 from webhook.admin import AdminServer
 from webhook.delivery import Deliveries
 from webhook.endpoint import Endpoint
-from webhook.journal import Journal
+from webhook.journal import Journal, JournalError
 from webhook.limits import Limits
 from webhook.server import WebhookServer
 from webhook.tls import Certificate
@@ -234,6 +234,11 @@ async def serve(options: Settings, version: str) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, manager.ask_to_stop)
+    if options.data_dir is not None:
+        try:
+            options.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise JournalError(f"cannot make {options.data_dir} for the journal: {error.strerror}") from error
     journal = await Journal.open(options.data_dir)
     manager.at_end("journal", journal.close)
     application = Application(options, version, configuration, journal)
