@@ -193,7 +193,7 @@ def test_too_little_disk_is_one_clear_line(machine: Path, monkeypatch: pytest.Mo
     script(machine / "bin" / "go", FAKE_GO)
     usage = shutil.disk_usage(machine)._replace(free=5_500_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(ControlPlaneError, match=r"needs about 6 GB .* has 5\.5 GB free") as caught:
+    with pytest.raises(ControlPlaneError, match=r"needs 6\.5 GB .* has 5\.5 GB free") as caught:
         build.build(VERSIONS, binaries.cache_folder(VERSIONS), lambda _: None)
     assert "\n" not in str(caught.value)
 

