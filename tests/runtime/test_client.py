@@ -14,7 +14,6 @@ import trustme
 
 from controller.runtime import errors
 from controller.runtime.client import Client, Configuration, Resource, load_configuration
-from controller.runtime.lines import LineSplitter, LineTooLong
 from tests.support import apiserver
 from tests.support.aio import run
 from tests.support.apiserver import ApiServer, Connection
@@ -266,23 +265,6 @@ def test_lines_come_whole_however_they_are_cut() -> None:
         assert got == [b'{"a":1}', b'{"b":2}', b'{"c":3}', big]
 
     run(main())
-
-
-@pytest.mark.parametrize("size", [pytest.param(100, id="at"), pytest.param(101, id="beyond")])
-@pytest.mark.parametrize("step", [1, 7, 1000])
-def test_a_line_is_bounded(size: int, step: int) -> None:
-    """A line at the limit passes; one byte more, with its end or before, is refused."""
-    data = b"x" * size + b"\n"
-    splitter = LineSplitter(limit=100)
-
-    def feed() -> list[bytes]:
-        return [line for at in range(0, len(data), step) for line in splitter.feed(data[at : at + step])]
-
-    if size <= 100:
-        assert feed() == [data.strip()]
-    else:
-        with pytest.raises(LineTooLong):
-            feed()
 
 
 def test_row_14_a_silent_watch_ends_with_a_reason() -> None:
