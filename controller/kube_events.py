@@ -52,9 +52,11 @@ class EventRecorder:
         reason: str,
         message: str,
         uid: str = "",
+        *,
+        repeat: bool = False,
     ) -> None:
-        """Emit a Warning about an object, unless the same was said within the last ten minutes."""
-        self._emit(resource, kind, namespace, name, "Warning", reason, message, uid)
+        """Emit a Warning, unless it is no ``repeat`` and the same was said within the last ten minutes."""
+        self._emit(resource, kind, namespace, name, "Warning", reason, message, uid, repeat)
 
     def normal(
         self,
@@ -65,9 +67,11 @@ class EventRecorder:
         reason: str,
         message: str,
         uid: str = "",
+        *,
+        repeat: bool = False,
     ) -> None:
-        """Emit a Normal Event about an object, unless the same was said within the last ten minutes."""
-        self._emit(resource, kind, namespace, name, "Normal", reason, message, uid)
+        """Emit a Normal Event, as ``warn`` does."""
+        self._emit(resource, kind, namespace, name, "Normal", reason, message, uid, repeat)
 
     def _emit(
         self,
@@ -79,11 +83,12 @@ class EventRecorder:
         reason: str,
         message: str,
         uid: str,
+        repeat: bool,
     ) -> None:
         now = self._clock.monotonic()
         key = (kind, namespace, name, reason, message)
         last = self._sent.get(key)
-        if last is not None and now - last < REPEAT_AFTER:
+        if last is not None and now - last < REPEAT_AFTER and not repeat:
             return
         self._sent[key] = now
         self._sent.move_to_end(key)

@@ -14,6 +14,7 @@ SHORT_SECRET = 16
 UNREADABLE = "the receiver may not read it (RBAC)"
 """The problem of a Secret that the API server refuses to show: the same words from a watch and a GET."""
 
+UNREADABLE_REASON = "SecretUnreadable"
 PENDING_REASON = "SecretPending"
 """Nothing is wrong: the Secret was not read yet."""
 
@@ -51,6 +52,11 @@ class ReceiverState(NamedTuple):
     factors: str = ""
     """Which second factors it demands, for people; empty for none."""
 
+    @property
+    def refused(self) -> bool:
+        """Whether its Secret was never read, since we may not."""
+        return self.state is State.PENDING and self.reason == UNREADABLE_REASON
+
 
 def conflict(name: str, claimants: list[str]) -> ReceiverState:
     """Return the state of a receiver whose path others come to as well."""
@@ -79,7 +85,7 @@ def judge(
     where = f'Secret "{spec.secret}" in namespace "{namespace}"'
     known, secret, problem = secret_state
     if not known:
-        reason = "SecretUnreadable" if problem else PENDING_REASON
+        reason = UNREADABLE_REASON if problem else PENDING_REASON
         message = f"{where} can't be read: {problem}" if problem else f"{where} was not read yet"
         return ReceiverState(spec.name, State.PENDING, reason=reason, message=message), None
     if secret is None:
@@ -93,7 +99,7 @@ def judge(
     digest = receiver_digest(project, spec.name, secret.secret)
     reason = message = ""
     if problem:
-        reason, message = "SecretUnreadable", f"{where} can't be read: {problem}"
+        reason, message = UNREADABLE_REASON, f"{where} can't be read: {problem}"
     elif len(secret.secret) < SHORT_SECRET:
         message = f'{where}: key "secret" is shorter than {SHORT_SECRET} bytes: its URL can be guessed'
     state = ReceiverState(spec.name, State.SERVED, digest, reason, message, factor.description)

@@ -28,6 +28,9 @@ class Secrets(Protocol):
     def state(self, ref: SecretRef) -> SecretState:
         """Return what is known of a wanted Secret."""
 
+    def report_later(self, callback: Callable[[], None]) -> None:
+        """Call back when there is room to tell the API server of a Secret that can't be read."""
+
 
 class ServedReceiver:
     """A receiver that answers."""
@@ -113,6 +116,10 @@ class ReceiverIndex:
     def claimants(self, digest: str) -> list[str]:
         """Return the names of all receivers that come to this path."""
         return [claim.receiver.name for claim in self._claims.get(digest, ())]
+
+    def report_later(self, callback: Callable[[], None]) -> None:
+        """Call back when there is room to tell the API server of a Secret that can't be read."""
+        self._secrets.report_later(callback)
 
     def all_states(self) -> Iterator[tuple[ConfigKey, ReceiverState]]:
         """Yield every receiver with its config."""

@@ -22,11 +22,19 @@ from controller.throttle import TokenBucket
 
 FORBIDDEN_RATE = 36.0
 """Requests a second that refused Secrets may cost the API server in all: 1,000 of them, each every 30 s."""
-FORBIDDEN_BURST = 10.0
-FIRST_READS = 64
+FORBIDDEN_BURST = 3.0
+"""With the rate, what one second may see: under 40."""
+FORBIDDEN_RETRY = ForbiddenRetry(fast=4.7)
+"""Spread by a fifth, so that a right which comes in the first two minutes is noticed within 6 s."""
+FIRST_READS = 16
 """First lists in flight: enough to read 1,000 Secrets in seconds, few enough to notice refusals early."""
 SIGNS = 20
 """First reads looked back at: while most of them were refused, further ones are held to the rate above."""
+REPORT_RANK = 1
+"""Reporting a refusal comes after first reads, which may be of Secrets that can be read, and before what was
+refused twice."""
+REPORT_COST = 3.0
+"""Requests: reading the config, writing its status, an Event."""
 KIND = "Secret"
 
 log = structlog.get_logger()
@@ -41,6 +49,10 @@ class _Watch:
         self.tried = asyncio.Event()
         """Set when the first list was answered, by the Secret or by a refusal."""
         self.problem = ""
+        self.paid = False
+        """The first list waited for its turn among what is likely to be refused."""
+        self.refusals = 0
+        """Since it was last read."""
 
 
 class SecretWatches:
@@ -109,6 +121,10 @@ class SecretWatches:
         """Return the oldest of the watches' last signs of life (monotonic seconds); None without watches."""
         return min((watch.informer.last_activity for watch in self._watches.values()), default=None)
 
+    def report_later(self, callback: Callable[[], None]) -> None:
+        """Call back when there is room to tell the API server of a Secret that can't be read."""
+        self._bucket.call(callback, rank=REPORT_RANK, cost=REPORT_COST)
+
     async def run(self) -> None:
         """Follow the Secrets until cancelled. Raises what an informer raised: a bug."""
         async with asyncio.TaskGroup() as group:
@@ -128,8 +144,8 @@ class SecretWatches:
             clock=self._clock,
             namespace=namespace,
             field_selector=f"metadata.name={name}",
-            forbidden_retry=ForbiddenRetry(),
-            throttle=self._bucket.take,
+            forbidden_retry=FORBIDDEN_RETRY,
+            throttle=lambda: self._try_again(watch),
             on_error=lambda error: self._failed(ref, watch, error),
             on_recovered=lambda: self._recovered(ref, watch),
             on_caught_up=lambda: self._read(ref, watch),
@@ -144,6 +160,7 @@ class SecretWatches:
         """Run one informer; the first read waits for its turn."""
         async with self._first_reads:
             if self._signs and sum(self._signs) > len(self._signs) // 2:
+                watch.paid = True
                 await self._bucket.take()
             running = asyncio.ensure_future(watch.informer.run())
             tried = asyncio.ensure_future(watch.tried.wait())
@@ -158,6 +175,11 @@ class SecretWatches:
             await running
         finally:
             running.cancel()
+
+    async def _try_again(self, watch: _Watch) -> None:
+        # Younger first: a Project that was just made gets its right in a moment, an old one may never.
+        watch.refusals += 1
+        await self._bucket.take(watch.refusals)
 
     def _read(self, ref: SecretRef, watch: _Watch) -> None:
         if not watch.tried.is_set():
@@ -174,6 +196,8 @@ class SecretWatches:
         if not watch.tried.is_set():
             self._signs.append(True)
             watch.tried.set()
+            if not watch.paid:
+                self._bucket.spend()
         watch.problem = UNREADABLE
         if ref[0] not in self._reported:
             self._reported.add(ref[0])
@@ -182,6 +206,7 @@ class SecretWatches:
 
     def _recovered(self, ref: SecretRef, watch: _Watch) -> None:
         self._reported.discard(ref[0])
+        watch.refusals = 0
         if watch.problem:
             watch.problem = ""
             log.info("secret_readable", namespace=ref[0], name=ref[1])

@@ -24,7 +24,15 @@ from controller.kargo import (
     field,
 )
 from controller.kube_events import EventRecorder
-from controller.receiver_state import UNREADABLE, ReceiverState, SecretState, State, conflict, judge
+from controller.receiver_state import (
+    UNREADABLE,
+    UNREADABLE_REASON,
+    ReceiverState,
+    SecretState,
+    State,
+    conflict,
+    judge,
+)
 from controller.receiver_url import receiver_name
 from controller.receivers import ConfigKey, ReceiverIndex
 from controller.refresher import FIELD_MANAGER
@@ -83,6 +91,7 @@ class StatusReconciler:
         self._written: dict[ConfigKey, object] = {}
         self._conditions: dict[ConfigKey, object] = {}
         self._disputed: set[ConfigKey] = set()
+        self._reporting: set[ConfigKey] = set()
         self.controller: Controller[ConfigKey] = Controller(queue, self.reconcile, workers=WORKERS)
 
     def changed(self, key: ConfigKey) -> None:
@@ -90,10 +99,16 @@ class StatusReconciler:
         config = self._receivers.config(key)
         if config is None:
             self._forget(key)
-        elif self._differs(config, plan(config, self._receivers.states(key), self._base_url)):
-            self._queue.add_after(key, SPREAD * self._rng.random())
-        else:
+            return
+        states = self._receivers.states(key)
+        wanted = plan(config, states, self._base_url)
+        self._forget_outdated(key, wanted)
+        if not self._differs(config, wanted):
             self._disputed.discard(key)
+        elif any(state.reason == UNREADABLE_REASON for state in states):
+            self._report_unreadable(key)
+        else:
+            self._queue.add_after(key, SPREAD * self._rng.random())
 
     async def reconcile(self, key: ConfigKey) -> Outcome:
         """Bring one config's status in line."""
@@ -105,7 +120,11 @@ class StatusReconciler:
         try:
             raw = await self._client.get(resource, namespace=namespace or None, name=name)
             config = decode_config(raw, lambda _namespace, _name: None)
-            states = [await self._live_state(config, spec) for spec in config.receivers]
+            refused = {state.name for state in self._receivers.states(key) if state.refused}
+            states = [
+                await self._live_state(config, spec, refused=spec.name in refused and spec in seen.receivers)
+                for spec in config.receivers
+            ]
         except NotFound:
             return Done()
         except Forbidden as error:
@@ -119,13 +138,41 @@ class StatusReconciler:
             return Done()
         return await self._write(key, resource, config, wanted, patch)
 
+    def _forget_outdated(self, key: ConfigKey, wanted: Plan) -> None:
+        """Forget what we wrote once we want something else, whichever replica writes that.
+
+        Only what we wrote and still want can be disputed: a Secret that is changed back, or a receiver that
+        is taken out and put back, is written again.
+        """
+        if self._written.get(key, wanted.ours) != wanted.ours:
+            del self._written[key]
+        if self._conditions.get(key, (wanted.condition,)) != (wanted.condition,):
+            del self._conditions[key]
+
+    def _report_unreadable(self, key: ConfigKey) -> None:
+        """Look at a config when its turn comes: a thousand Secrets may become unreadable at once."""
+        if key in self._reporting:
+            return
+        self._reporting.add(key)
+
+        def report() -> None:
+            self._reporting.discard(key)
+            self._queue.add(key)
+
+        self._receivers.report_later(report)
+
     def _differs(self, config: Config, wanted: Plan) -> bool:
         return entries_differ(config, wanted) or condition_differs(config, wanted)
 
-    async def _live_state(self, config: Config, spec: ReceiverSpec) -> ReceiverState:
-        """Judge a receiver by its Secret as it is now, not as our watch last saw it."""
+    async def _live_state(self, config: Config, spec: ReceiverSpec, *, refused: bool) -> ReceiverState:
+        """Judge a receiver by its Secret as it is now, not as our watch last saw it.
+
+        ``refused``: we may not read it, so there is nothing to ask.
+        """
         namespace = config.namespace or self._system_namespace
-        if not spec.secret:
+        if refused:
+            secret = SecretState(known=False, problem=UNREADABLE)
+        elif not spec.secret:
             secret = SecretState(known=True)
         else:
             try:
@@ -213,7 +260,8 @@ class StatusReconciler:
         )
         emit = self._events.warn if status == "False" else self._events.normal
         resource, kind = _kind(key)
-        emit(resource, kind, key[0], key[1], reason, message, config.uid)
+        # A condition that comes and goes is told of each time: it was written each time.
+        emit(resource, kind, key[0], key[1], reason, message, config.uid, repeat=True)
 
     def _dispute(self, key: ConfigKey, config: Config) -> None:
         if key in self._disputed:
