@@ -252,19 +252,19 @@ def test_no_file_descriptor_left(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         monkeypatch.setattr("webhook.listener.ACCEPT_PAUSE_SECONDS", 0.05)
         async with running(Site()) as site:
-            left = [OSError(errno.EMFILE, "Too many open files")] * 2
             accept = socket.socket.accept
+            free = asyncio.get_running_loop().time() + 0.12
 
             def exhausted(listening: socket.socket) -> object:
-                if left:
-                    raise left.pop()
+                if asyncio.get_running_loop().time() < free:
+                    raise OSError(errno.EMFILE, "Too many open files")
                 return accept(listening)
 
             monkeypatch.setattr(socket.socket, "accept", exhausted)
             with capture_logs() as lines:
                 wire = await Wire.open(site.port)
                 assert (await wire.request("POST", PATH, PING)).code == 200
-            assert [line["event"] for line in lines].count("accept_failed") == 2
+            assert 1 <= [line["event"] for line in lines].count("accept_failed") <= 3
             await wire.close()
 
     run(scenario())

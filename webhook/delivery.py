@@ -58,7 +58,7 @@ class Journal(Protocol):
 class Delivery:
     """A delivery in progress, whether its sender is still waiting or not."""
 
-    __slots__ = ("answered", "arrival", "began", "closed", "owed", "recorded", "refresh")
+    __slots__ = ("answered", "arrival", "began", "closed", "recorded", "refresh")
 
     def __init__(self, arrival: Arrival, began: float) -> None:
         self.arrival = arrival
@@ -66,8 +66,7 @@ class Delivery:
         """Monotonic time in seconds at which its headers were read."""
         self.refresh: Refresh
         self.recorded: asyncio.Future[bool]
-        self.owed = True
-        """Whether its journal row, once committed, is an unfinished one: it stands for what is carried."""
+        """Whether the journal holds an unfinished row of it, which would be taken up again after a crash."""
         self.answered: int | None = None
         """Status of its answer."""
         self.closed: asyncio.Future[None] | None = None
@@ -146,7 +145,6 @@ class Deliveries:
         Warehouses that were not seen in time, and its row stays as it is. The oldest go first.
         """
         delivery = Delivery(arrival, self._now())
-        delivery.owed = owed
         delivery.recorded = asyncio.get_running_loop().create_future()
         delivery.recorded.set_result(owed)
         self._open[arrival.id] = delivery
@@ -238,7 +236,7 @@ class Deliveries:
         if delivery.closed is not None:
             delivery.closed.set_result(None)
         by = tuple(carrier.arrival.id for carrier in carriers)
-        if delivery.owed and (not recorded.done() or recorded.result()):
+        if not recorded.done() or recorded.result():
             if by:
                 self._journal.supersede(arrival.id, by)
             else:
@@ -276,7 +274,7 @@ class Deliveries:
 
 def _stands(carrier: Delivery) -> bool:
     """Whether the carrier's journal row is committed and would be taken up again after a crash."""
-    return carrier.owed and carrier.recorded.done() and carrier.recorded.result()
+    return carrier.recorded.done() and carrier.recorded.result()
 
 
 def printable(subjects: Sequence[Subject]) -> str:

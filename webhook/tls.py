@@ -55,7 +55,6 @@ class Certificate:
         """Look at the files once, and serve what is new."""
         stamp = self._look()
         if stamp == self._stamp:
-            self._suspect = None
             return
         try:
             self._load()
@@ -69,7 +68,6 @@ class Certificate:
             self._suspect = stamp
             return
         self._stamp = stamp
-        self._suspect = None
         log.info("certificate_reloaded", expires=datetime.fromtimestamp(self.expires, UTC).isoformat())
 
     def _look(self) -> _Stamp:
