@@ -66,7 +66,9 @@ def configure(level: str, log_format: str) -> None:
 
 
 def _json(event: dict[str, Any], **_: Any) -> str:
-    return msgspec.json.encode(event, enc_hook=repr).decode()
+    # When, how bad and what come first: lines are read by people, cut off on the right.
+    first = {key: event[key] for key in ("timestamp", "level", "event") if key in event}
+    return msgspec.json.encode(first | event, enc_hook=repr).decode()
 
 
 def _cut_paths(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:
