@@ -184,8 +184,8 @@ def _require_disk(root: Path) -> None:
     free = shutil.disk_usage(root).free
     if free < NEEDED_BYTES:
         raise ControlPlaneError(
-            f"building the control plane needs {NEEDED_BYTES / 1e9:.1f} GB of disk while it runs, and {root} has"
-            f" {free / 1e9:.1f} GB free: make room, or set XDG_CACHE_HOME to a larger disk"
+            f"building the control plane needs {NEEDED_BYTES / 1e9:.1f} GB of disk while it runs,"
+            f" and {root} has {free / 1e9:.1f} GB free: make room, or set XDG_CACHE_HOME to a larger disk"
         )
 
 
