@@ -17,8 +17,11 @@ from controller.runtime.resource import Resource
 REVIEWS = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews")
 
 REMEMBERED = 30.0
-"""Seconds for which an answer is kept: ten thousand refused Warehouses ask once, and a right that appears is
+"""Seconds for which a "no" is kept: ten thousand refused Warehouses ask once, and a right that appears is
 seen when the retry comes 30 s later."""
+REMEMBERED_GRANT = 1.0
+"""Seconds for which a "yes" is kept: it makes a refusal final, so it must not be older than the refusal by
+much."""
 
 log = structlog.get_logger()
 
@@ -51,7 +54,7 @@ class AccessReviewer:
         key = (verb, resource, namespace, subresource)
         now = self._clock.monotonic()
         known = self._answers.get(key)
-        if known is None or now - known[0] > REMEMBERED or _failed(known[1]):
+        if known is None or now - known[0] > _lifetime(known[1]):
             self._forget_old(now)
             known = (now, asyncio.ensure_future(self._ask(*key)))
             self._answers[key] = known
@@ -96,8 +99,13 @@ class AccessReviewer:
             return None
 
 
-def _failed(task: "asyncio.Task[bool | None]") -> bool:
-    return task.done() and (task.cancelled() or task.result() is None)
+def _lifetime(task: "asyncio.Task[bool | None]") -> float:
+    """Return for how many seconds an answer, or a question that is under way, is good."""
+    if not task.done():
+        return REMEMBERED
+    if task.cancelled() or task.result() is None:
+        return -1.0  # could not be asked: no answer
+    return REMEMBERED_GRANT if task.result() else REMEMBERED
 
 
 def _display(resource: Resource, subresource: str) -> str:

@@ -38,6 +38,14 @@ FIELD_MANAGER = "kargo-azure-receiver"
 RIGHT_MISSING_RETRY = 30.0
 """Seconds between attempts while RBAC does not let us patch: a person has to act first."""
 
+REFUSAL_SECONDS = 3.0
+"""Seconds that a 403 must last, although RBAC grants the right, until it counts as an admission plugin's: an
+API server that has just started refuses everything until it has read its roles. Less than the reply timeout,
+so that the sender is told."""
+
+REFUSAL_RETRY = 1.0
+"""Seconds between attempts meanwhile."""
+
 LONGEST_RETRY_AFTER = 60.0
 """Seconds: a larger ``Retry-After`` is honoured up to here, so that no header can park a refresh for good."""
 
@@ -88,6 +96,8 @@ class Refresher:
         self._rng = rng or random.Random()  # noqa: S311 - makes values of two replicas differ, no secret
         self._asked: dict[Target, list[Batch]] = {}
         self._failing: set[Target] = set()
+        self._refused: dict[Target, float] = {}
+        """When (monotonic seconds) a target was first refused although we have the right."""
         self._flows: dict[Hashable, Batch] = {}
         self._last_stamp = 0
         self._complained = -COMPLAINT_INTERVAL
@@ -167,6 +177,12 @@ class Refresher:
                     return self._retry(target, batches, RIGHT_MISSING_RETRY)
                 if allowed is None:
                     return self._retry(target, batches, None)
+                now = self._clock.monotonic()
+                since = self._refused.get(target, now)
+                if now - since < REFUSAL_SECONDS:
+                    outcome = self._retry(target, batches, REFUSAL_RETRY)
+                    self._refused[target] = since
+                    return outcome
             case (
                 TooManyRequests()
                 | Conflict()
@@ -201,6 +217,7 @@ class Refresher:
 
     def _settle(self, target: Target, batches: list[Batch], how: Settled) -> None:
         self._failing.discard(target)
+        self._refused.pop(target, None)
         self._metrics.refreshed(target.kind, how.value)
         for batch in batches:
             batch.settle(how)
@@ -208,6 +225,7 @@ class Refresher:
     def _retry(self, target: Target, batches: list[Batch], after: float | None) -> Outcome:
         self._metrics.refreshed(target.kind, "retried")
         self._failing.add(target)
+        self._refused.pop(target, None)
         unfinished = [batch for batch in batches if not batch.done]
         self._asked[target] = unfinished + self._asked.get(target, [])
         return Retry(after)
