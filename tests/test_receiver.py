@@ -501,3 +501,35 @@ def test_a_fault_of_ours_is_a_500_that_tells_nothing(where: str) -> None:
             await wire.close()
 
     run(scenario())
+
+
+def test_the_path_never_comes_out(caplog: pytest.LogCaptureFixture) -> None:
+    """The URL is the credential: no log line at any level, no metric and no answer holds it or the factor."""
+    caplog.set_level("DEBUG")
+    digest, factor = PATH.removeprefix("/azure/"), "Basic c2VjcmV0"
+
+    async def scenario() -> list[object]:
+        seen: list[object] = []
+        async with running(Site(FakeRefresh(1, failing=True), accepted=(factor,))) as site:
+            with capture_logs() as lines:
+                for data in (
+                    request("POST", PATH, PUSH, Authorization=factor),
+                    request("POST", PATH, PING, Authorization=factor),
+                    request("POST", PATH, b"[", Authorization=factor),
+                    request("POST", PATH, PUSH, Authorization=factor + "x"),
+                    request("POST", PATH + "/", PUSH, Authorization=factor),
+                    request("GET", PATH, Authorization=factor),
+                    request("POST", PATH, Content_Length="x", Authorization=factor),
+                    request("POST", PATH, Authorization=factor + "\0"),
+                ):
+                    wire = await Wire.open(site.port)
+                    await wire.send(data)
+                    seen.append(await wire.reply())
+                    await wire.close()
+            seen += [lines, site.metrics.requests]
+        return seen
+
+    everything = repr(run(scenario())) + caplog.text
+    assert "delivery" in everything
+    assert digest not in everything
+    assert factor not in everything

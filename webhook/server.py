@@ -6,7 +6,6 @@ and reads a body before it has looked at whose it is.
 
 import asyncio
 import logging
-import secrets
 from typing import Any, cast
 
 import structlog
@@ -15,7 +14,7 @@ from tornado.http1connection import HTTP1Connection, HTTP1ConnectionParameters, 
 
 from webhook import answers
 from webhook.deadlines import Deadlines
-from webhook.endpoint import Endpoint
+from webhook.endpoint import Endpoint, new_id
 from webhook.listener import Listener, ServerError
 from webhook.receiver import Exchange
 from webhook.tls import Certificate
@@ -170,5 +169,5 @@ class WebhookServer(httputil.HTTPServerConnectionDelegate):
         return (
             f"HTTP/1.1 {answer.code} Bad Request\r\n"
             f"Content-Type: {answers.JSON}\r\nContent-Length: {len(answer.body)}\r\n"
-            f"X-Delivery-Id: {secrets.token_hex(8)}\r\nConnection: close\r\n\r\n"
+            f"X-Delivery-Id: {new_id()}\r\nConnection: close\r\n\r\n"
         ).encode() + answer.body
