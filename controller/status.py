@@ -50,6 +50,10 @@ SPREAD = 0.3
 theirs."""
 RIGHT_MISSING_RETRY = 30.0
 """Seconds between attempts while RBAC does not let us write: a person has to act first."""
+CONDITION_WRITES = 3
+"""Times that one condition is written. Kargo's controller replaces the list of conditions with what it read
+before, so it may erase ours by accident, most likely when both see a new ProjectConfig; what it has seen, it
+keeps. Who erases it again and again wants it gone."""
 
 log = structlog.get_logger()
 
@@ -89,7 +93,7 @@ class StatusReconciler:
         self._metrics = metrics
         self._rng = rng or random.Random()  # noqa: S311 - spreads writes out, guards nothing
         self._written: dict[ConfigKey, object] = {}
-        self._conditions: dict[ConfigKey, object] = {}
+        self._conditions: dict[ConfigKey, tuple[object, int]] = {}
         self._disputed: set[ConfigKey] = set()
         self._reporting: set[ConfigKey] = set()
         self.controller: Controller[ConfigKey] = Controller(queue, self.reconcile, workers=WORKERS)
@@ -146,7 +150,7 @@ class StatusReconciler:
         """
         if self._written.get(key, wanted.ours) != wanted.ours:
             del self._written[key]
-        if self._conditions.get(key, (wanted.condition,)) != (wanted.condition,):
+        if key in self._conditions and self._conditions[key][0] != wanted.condition:
             del self._conditions[key]
 
     def _report_unreadable(self, key: ConfigKey) -> None:
@@ -200,7 +204,9 @@ class StatusReconciler:
             else:
                 status["webhookReceivers"] = wanted.entries
         if condition_differs(config, wanted):
-            if self._conditions.get(key) == (wanted.condition,):
+            written, times = self._conditions.get(key, (None, 0))
+            erased = config.condition is None and times < CONDITION_WRITES
+            if times and written == wanted.condition and not erased:
                 self._dispute(key, config)
             else:
                 now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock.time()))
@@ -240,7 +246,8 @@ class StatusReconciler:
         if entries_differ(config, wanted):
             self._written[key] = wanted.ours
         if condition_differs(config, wanted):
-            self._conditions[key] = (wanted.condition,)
+            written, times = self._conditions.get(key, (None, 0))
+            self._conditions[key] = (wanted.condition, times + 1 if written == wanted.condition else 1)
             self._announce(key, config, wanted)
         log.info("status_written", config=_display(key), receivers=len(wanted.ours))
         return Done()
