@@ -1,0 +1,19 @@
+"""``python -m e2e.tools``: fetch what the tests need besides the control plane, and say where it is."""
+
+import sys
+
+from e2e.controlplane.terminal import run_command, say
+from e2e.tools import crds, prometheus
+
+
+def main() -> int:
+    """Fetch both."""
+    found = prometheus.ensure(say)
+    say(f"promtool    {found.promtool}")
+    for file in crds.ensure(say):
+        say(f"CRD         {file}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
