@@ -316,6 +316,29 @@ def test_outcomes_are_kept_until_they_can_be_written(tmp_path: Path, monkeypatch
     with_journal(scenario, tmp_path)
 
 
+def test_outcomes_make_room_for_the_records_beside_them(tmp_path: Path) -> None:
+    """In a file full of unfinished deliveries, one commit ends some and keeps others, its own included."""
+
+    async def scenario(journal: Journal) -> None:
+        big = ("image", "x" * 20_000)
+        kept = [name for name in map(str, range(20)) if await journal.record(arrival(name, big), 1)]
+        holder = hold(tmp_path)
+        ahead = journal.record(arrival("ahead"), 1)
+        for name in kept:
+            finish(journal, name)
+        recorded = journal.record(arrival("again", big), 1)
+        short = journal.record(arrival("short"), 1)
+        finish(journal, "short")
+        holder.close()
+        await asyncio.gather(ahead, recorded, short)
+        assert recorded.result()
+        assert short.result()
+        assert outcomes(tmp_path)["again"] is None
+        assert outcomes(tmp_path)["short"] == "refreshed"
+
+    with_journal(scenario, tmp_path, TINY)
+
+
 def test_a_full_disk_at_start_does_not_keep_the_receiver_from_starting(tmp_path: Path) -> None:
     """It answers what it can carry out in time, and keeps deliveries as soon as there is room."""
 

@@ -11,7 +11,7 @@ from tests.support.deliveries import arrival
 from webhook.delivery import Arrival
 from webhook.journal_file import JournalFile
 from webhook.journal_requests import Batch, Finish, HistoryLimits, Record, Supersede
-from webhook.journal_schema import FILE_NAME, MIGRATIONS, JournalError, migrate
+from webhook.journal_schema import FILE_NAME, MIGRATIONS, JournalError, migrate, move_aside
 from webhook.ports import Subject
 
 NOW = 1_800_000_000.0
@@ -284,12 +284,16 @@ def test_a_file_that_goes_bad_while_in_use_is_moved_aside(file: JournalFile, fol
     assert outcomes(folder) == {"new": None}
 
 
-def test_two_unreadable_files_in_one_second_are_both_kept(folder: Path) -> None:
-    """Nothing that was moved aside is overwritten."""
-    for _ in range(3):
-        (folder / FILE_NAME).write_bytes(b"garbage " * 1000)
-        JournalFile.open(folder, HistoryLimits(), NOW).close()
-    assert len([*folder.glob(f"{FILE_NAME}.corrupt-*")]) == 3
+def test_files_moved_aside_in_one_second_are_all_kept(folder: Path) -> None:
+    """Nothing that was moved aside is overwritten, and its write-ahead log is not left to the new file."""
+    for number in range(3):
+        for suffix in ("", "-wal", "-shm"):
+            (folder / (FILE_NAME + suffix)).write_text(f"garbage {number}{suffix}")
+        aside = move_aside(folder / FILE_NAME, "corrupt", NOW)
+        assert aside.read_text() == f"garbage {number}"
+        assert aside.with_name(f"{aside.name}-wal").read_text() == f"garbage {number}-wal"
+    assert len([*folder.iterdir()]) == 9
+    JournalFile.open(folder, HistoryLimits(), NOW).close()
 
 
 def test_older_schemas_are_migrated_step_by_step() -> None:

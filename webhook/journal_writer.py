@@ -5,6 +5,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -149,29 +150,36 @@ class Writer:
         return taken
 
     def _write(self, file: JournalFile, batch: Batch) -> bool:
-        """Write the batch, or keep its outcomes for later; return whether it was written."""
-        try:
-            file.write(batch, self._clock.time())
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt may go better
-            self._complain(error)
-        else:
-            self._written_alive = batch.alive or self._written_alive
+        """Write the batch, or keep its outcomes for later; return whether its records were written."""
+        error = self._attempt(file, batch)
+        if error is not None and batch.records:
+            # The file may be full of deliveries that these outcomes end. To write an outcome twice changes
+            # nothing, and the second time is for those of the batch's own records.
+            outcomes = replace(batch, records=[])
+            kept = outcomes if self._attempt(file, outcomes) is not None else Batch()
+            if outcomes and not kept:
+                error = self._attempt(file, batch)
+            batch = kept
+        if error is None:
             if self.error is not None:
                 self.error = self._complained = None
                 log.info("journal_write_recovered", pending=file.pending)
             return True
-        if batch.records:
-            # Where there is no room for rows, there still is for outcomes.
-            batch.records = []
-            with contextlib.suppress(Exception):
-                file.write(batch, self._clock.time())
-                return False
-        for kept in (batch.finishes, batch.supersedes):
-            if len(kept) > UNWRITTEN:
-                log.error("journal_outcomes_dropped", count=len(kept) - UNWRITTEN)
-                del kept[:-UNWRITTEN]
+        self._complain(error)
+        for each in (batch.finishes, batch.supersedes):
+            if len(each) > UNWRITTEN:
+                log.error("journal_outcomes_dropped", count=len(each) - UNWRITTEN)
+                del each[:-UNWRITTEN]
         self._unwritten = batch
         return False
+
+    def _attempt(self, file: JournalFile, batch: Batch) -> Exception | None:
+        try:
+            file.write(batch, self._clock.time())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt may go better
+            return error
+        self._written_alive = batch.alive or self._written_alive
+        return None
 
     def _complain(self, error: Exception) -> None:
         self.error = " ".join(str(error).split())
