@@ -159,7 +159,8 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the complaint and exit with 2."""
-        self.exit(2, f"{self.prog}: {message}\n")
+        line = " ".join(message.split())
+        self.exit(2, f"{self.prog}: {line if len(line) <= 200 else line[:199] + '…'}\n")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -105,7 +105,8 @@ def base_url(text: str) -> str:
         parts = urlsplit(given)
         parts.port  # noqa: B018 - raises ValueError for a port that is none
     except ValueError as error:
-        raise ValueError(f"is no URL ({error})") from error
+        # Its message would repeat the value, however long that is.
+        raise ValueError("is no URL: its host or port makes no sense") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("is no absolute URL such as https://kargo.example.com/webhooks")
     if parts.query or parts.fragment or "?" in given or "#" in given:
