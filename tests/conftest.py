@@ -2,9 +2,11 @@
 
 import contextlib
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from e2e import kargo
@@ -15,6 +17,11 @@ from tests.support.receiver_process import ReceiverFactory
 INTEGRATION = Path(__file__).parent / "integration"
 
 _numbers = itertools.count(1)
+
+# CI tries the same examples each time: what a random one finds there can't be looked into. People's runs search.
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("search", deadline=None)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "search")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
