@@ -18,7 +18,7 @@ INTEGRATION = Path(__file__).parent / "integration"
 
 _numbers = itertools.count(1)
 
-# CI tries the same examples each time: what a random one finds there can't be looked into. People's runs search.
+# CI tries the same examples each time: what a random one finds there can't be looked into.
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("search", deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "search")
