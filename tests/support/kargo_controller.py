@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from e2e import kargo
 from e2e.controlplane import ControlPlane
@@ -90,7 +91,8 @@ class KargoController:
             return None
         value = base64.b64decode(found["data"]["secret"]).decode()
         path = webhook_path(project, name, value).replace("/azure/", f"/{kind}/")
-        return {"name": name, "path": path, "url": f"{self._base_url}{path}"}
+        base = urlsplit(self._base_url)
+        return {"name": name, "path": f"{base.path}{path}", "url": f"{self._base_url}{path}"}
 
     def _run(self) -> None:
         try:
