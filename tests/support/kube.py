@@ -90,8 +90,8 @@ class FakeKube(Client):
     """Holds objects as an API server does: versions, merge patches, status apart from the rest.
 
     ``requests`` are all that were made, in order of their start; ``events`` the Kubernetes Events that
-    came in; ``denied`` the (verb, plural) that a SelfSubjectAccessReview says no to. ``gate`` holds every patch back
-    while it is not set; ``before`` is called with each request before it is served.
+    came in; ``denied`` the (verb, plural) that a SelfSubjectAccessReview says no to. ``gate`` holds every
+    patch back while it is not set; ``before`` is called with each request before it is served.
     """
 
     def __init__(self) -> None:

@@ -1,0 +1,163 @@
+"""The accounting of one delivery: every target once, one end, told to all who wait for it."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.batch import Batch, Batches, Settled
+from controller.kargo import Target
+from tests.support.aio import run
+
+
+def targets(count: int) -> list[Target]:
+    return [Target("Warehouse", "p", f"w{number}") for number in range(count)]
+
+
+def batch(count: int, delivery: str = "d") -> Batch:
+    return Batch(targets(count), "flow", 0.0, lambda _: None, delivery)
+
+
+@given(st.lists(st.sampled_from(Settled), max_size=20))
+def test_counts(settled: list[Settled]) -> None:
+    """Persisted and rejected are counted, the gone are not: they were never matched, so to say."""
+    refresh = batch(len(settled))
+    ends: list[bool] = []
+    refresh.on_done(lambda: ends.append(refresh.done))
+    for number, how in enumerate(settled):
+        assert not refresh.done
+        assert refresh.outstanding == len(settled) - number
+        refresh.settle(how)
+    assert refresh.done
+    assert ends == [True]
+    assert refresh.persisted == settled.count(Settled.PERSISTED)
+    assert refresh.rejected == settled.count(Settled.REJECTED)
+    assert refresh.matched == refresh.persisted + refresh.rejected
+
+
+def test_done_is_told_once_and_late_askers_at_once() -> None:
+    """Everybody who asks to be told is told exactly once, also after the end."""
+    refresh = batch(1)
+    told: list[str] = []
+    refresh.on_done(lambda: told.append("early"))
+    refresh.settle(Settled.PERSISTED)
+    refresh.settle(Settled.PERSISTED)
+    refresh.on_done(lambda: told.append("late"))
+    assert told == ["early", "late"]
+    assert refresh.persisted == 1
+
+
+def test_wait_ends_with_the_batch() -> None:
+    """Several may wait; all are woken by the end, long before their time is up."""
+
+    async def scenario() -> None:
+        refresh = batch(1)
+        waiters = [asyncio.create_task(refresh.wait(3600.0)) for _ in range(3)]
+        await asyncio.sleep(0)
+        refresh.settle(Settled.PERSISTED)
+        assert await asyncio.gather(*waiters) == [True, True, True]
+        assert await refresh.wait(3600.0)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.0, -1.0])
+def test_wait_ends_with_its_time(seconds: float) -> None:
+    """When the time is up the waiter is told so, and the batch goes on."""
+
+    async def scenario() -> None:
+        refresh = batch(1)
+        assert not await refresh.wait(seconds)
+        refresh.settle(Settled.PERSISTED)
+        assert refresh.persisted == 1
+
+    run(scenario())
+
+
+def test_a_cancelled_waiter_harms_nobody() -> None:
+    """A sender that disconnects changes nothing for the others who wait."""
+
+    async def scenario() -> None:
+        refresh = batch(1)
+        gone, there = (asyncio.create_task(refresh.wait(3600.0)) for _ in range(2))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.sleep(0)
+        refresh.settle(Settled.PERSISTED)
+        assert await there
+
+    run(scenario())
+
+
+def test_a_superseded_batch_is_done() -> None:
+    """It names who carries on, keeps its counts, and no later result changes it."""
+    old, new = batch(3, "old"), batch(3, "new")
+    told: list[str] = []
+    old.on_done(lambda: told.append("done"))
+    old.settle(Settled.PERSISTED)
+    old.supersede(new)
+    old.settle(Settled.REJECTED)
+    assert (old.done, old.superseded_by, told) == (True, ("new",), ["done"])
+    assert (old.matched, old.persisted, old.rejected) == (3, 1, 0)
+
+
+def test_detaching_is_told_once() -> None:
+    """That nobody waits any more is news only once."""
+    told: list[Batch] = []
+    refresh = Batch(targets(1), "flow", 0.0, told.append)
+    refresh.detach()
+    refresh.detach()
+    assert told == [refresh]
+    assert refresh.detached
+
+
+def test_several_are_seen_as_one() -> None:
+    """The parts of one delivery add up, and end when the last of them does."""
+
+    async def scenario() -> None:
+        parts = [batch(1), batch(2), batch(0), batch(1)]
+        whole = Batches(parts)
+        told: list[bool] = []
+        whole.on_done(lambda: told.append(whole.done))
+        waiter = asyncio.create_task(whole.wait(3600.0))
+        assert (whole.matched, whole.done, whole.failing) == (4, False, False)
+        parts[3].settle(Settled.PERSISTED)
+        parts[1].settle(Settled.GONE)
+        parts[1].settle(Settled.REJECTED)
+        await asyncio.sleep(0)
+        assert not whole.done
+        assert not await whole.wait(0.001)
+        assert not told
+        parts[0].supersede(batch(1, "later"))
+        assert await waiter
+        assert told == [True]
+        assert (whole.matched, whole.persisted, whole.rejected) == (3, 1, 1)
+        assert whole.superseded_by == ("later",)
+        whole.on_done(lambda: told.append(True))
+        assert told == [True, True]
+
+    run(scenario())
+
+
+def test_one_failing_part_makes_the_whole_failing() -> None:
+    """No point in waiting for the rest of a delivery when a part of it is waiting for a retry."""
+    parts = [batch(1), batch(1)]
+    parts[1].failing = True
+    assert Batches(parts).failing
+
+
+def test_detaching_the_whole_detaches_each() -> None:
+    """Each part may then be superseded by its own flow's next delivery."""
+    parts = [batch(1), batch(1)]
+    Batches(parts).detach()
+    assert all(part.detached for part in parts)
+
+
+def test_who_carries_on_is_named_once() -> None:
+    """Two parts superseded by one delivery name it once."""
+    parts, later = [batch(1), batch(1), batch(1)], [batch(1, "a"), batch(1, "b"), batch(1, "a")]
+    for part, by in zip(parts, later, strict=True):
+        part.supersede(by)
+    assert Batches(parts).superseded_by == ("a", "b")
+    assert Batches([]).done
