@@ -1,0 +1,47 @@
+"""promtool, and the rules as it wants them."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from e2e.controlplane import ControlPlaneError
+from e2e.tools import prometheus
+from tests.support.manifests import ROOT
+
+RULES = ROOT / "components" / "monitoring" / "prometheusrule.yaml"
+
+
+def rules() -> list[dict[str, Any]]:
+    """All alerting rules."""
+    spec = yaml.safe_load(RULES.read_text("utf-8"))["spec"]
+    return [rule for group in spec["groups"] for rule in group["rules"]]
+
+
+@pytest.fixture(scope="session")
+def promtool(announce: Callable[[str], None]) -> Path:
+    """The program; where it can't be had the tests are skipped with the reason, in CI they fail."""
+    try:
+        return prometheus.ensure(announce).promtool
+    except ControlPlaneError as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def rules_file(tmp_path: Path) -> Path:
+    """The PrometheusRule's content in a file of Prometheus's own format."""
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump(yaml.safe_load(RULES.read_text("utf-8"))["spec"]))
+    return file
+
+
+def run(promtool: Path, *arguments: str) -> tuple[bool, str]:
+    """Run promtool; return whether it was content, and what it printed."""
+    done = subprocess.run([promtool, *arguments], capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode == 0, done.stdout + done.stderr
