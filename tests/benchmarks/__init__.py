@@ -1,0 +1,1 @@
+"""The benchmark suite: ``python -m tests.benchmarks``, or ``make bench``. See docs/performance.md."""

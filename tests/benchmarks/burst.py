@@ -1,0 +1,120 @@
+"""Floods: many events for a few Warehouses, pings, unknown paths; and what the journal costs."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from e2e.receiver import ReceiverProcess
+from tests.benchmarks.bare import run
+from tests.benchmarks.data import HOT, seed
+from tests.benchmarks.rows import Row, at_least, skipped
+from tests.benchmarks.sender import HOST, image_request, ping_request, send_all
+from tests.benchmarks.stage import Stage, median, say
+from tests.benchmarks.startup import settle
+
+EVENTS = 10_000
+IN_FLIGHT = 1_000
+ROUNDS = 3
+WRK_SECONDS = 4
+WRK_CONNECTIONS = 64
+
+
+def burst(stage: Stage, receiver: ReceiverProcess) -> Iterator[Row]:
+    """10,000 events over 50 Warehouses, against pings by the same senders."""
+    rates, pings = [], []
+    shares = []
+    ping = [ping_request(stage.path)] * EVENTS
+    for _ in range(ROUNDS):
+        pings.append(run(send_all(receiver.port, ping, IN_FLIGHT)).rate)
+        settle(receiver)
+        before = _patches(receiver)
+        done = run(send_all(receiver.port, _hot(stage), IN_FLIGHT))
+        if done.statuses() != {200}:
+            raise AssertionError(f"answered {done.statuses()}")
+        settle(receiver)
+        rates.append(done.rate)
+        shares.append((_patches(receiver) - before) / EVENTS)
+    ratio = median(rates) / median(pings)
+    yield at_least(
+        f"burst: {EVENTS:,} events over {HOT} Warehouses",
+        f"{median(rates):,.0f} events/s",
+        f"{median(pings):,.0f} (pings/s, same senders)",
+        ratio,
+        0.5,
+    )
+    share = median(shares)
+    yield Row("burst: patches", f"{share:.1%} of events", target="≤ 10 %", ok=share <= 0.1)
+
+
+def journal(stage: Stage) -> Iterator[Row]:
+    """The same burst with a journal on disk and with none at all, in turns."""
+    rates: dict[bool, list[float]] = {True: [], False: []}
+    without = stage.receiver(module="tests.benchmarks.unjournaled", journal=False)
+    with stage.receiver() as kept, without as bare:
+        for turn in range(ROUNDS + 1):
+            for receiver in (kept, bare):
+                settle(bare)
+                done = run(send_all(receiver.port, _hot(stage), IN_FLIGHT))
+                if turn:  # the first warms up
+                    rates[receiver is kept].append(done.rate)
+    mine, best = median(rates[True]), median(rates[False])
+    yield at_least(
+        "burst with the journal on disk",
+        f"{mine:,.0f} events/s",
+        f"{best:,.0f} (no journal at all)",
+        mine / best,
+        0.9,
+    )
+
+
+def wrk(stage: Stage, receiver: ReceiverProcess, barest: int) -> Iterator[Row]:
+    """Pings and unknown paths by ``wrk``."""
+    figures = {"pings": stage.path, "unknown paths": "/azure/" + "0" * 64}
+    if shutil.which("wrk") is None:
+        say("wrk is missing: install it (apt-get install wrk) for the rows on pings and unknown paths")
+        for figure in figures:
+            yield skipped(f"{figure}, by wrk", "wrk is not installed")
+        return
+    rates: dict[str, list[float]] = {name: [] for name in (*figures, "barest")}
+    for _ in range(ROUNDS):
+        rates["barest"].append(wrk_rate(stage.plane.folder, barest, "/ping"))
+        for figure, path in figures.items():
+            rates[figure].append(wrk_rate(stage.plane.folder, receiver.port, path))
+    barest_rate = median(rates["barest"])
+    for figure in figures:
+        mine = median(rates[figure])
+        yield at_least(
+            f"{figure}, by wrk",
+            f"{mine:,.0f} requests/s",
+            f"{barest_rate:,.0f} (barest receiver's ping)",
+            mine / barest_rate,
+            0.7,
+        )
+
+
+def wrk_rate(folder: Path, port: int, path: str) -> float:
+    """Have ``wrk`` POST pings to a path; return requests per second."""
+    body = ping_request(path).partition(b"\r\n\r\n")[2].decode()
+    script = folder / "ping.lua"
+    script.write_text(
+        f"wrk.method = 'POST'\nwrk.headers['Content-Type'] = 'application/json'\nwrk.body = [==[{body}]==]\n"
+    )
+    command = ["wrk", "-t1", f"-c{WRK_CONNECTIONS}", f"-d{WRK_SECONDS}s", "-s", str(script)]
+    done = subprocess.run(
+        [*command, f"http://{HOST}:{port}{path}"], capture_output=True, text=True, timeout=60, check=True
+    )
+    found = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
+    if found is None:
+        raise ValueError(done.stdout)
+    return float(found[1])
+
+
+def _hot(stage: Stage) -> Sequence[bytes]:
+    each = [image_request(stage.path, seed(number).repository) for number in range(HOT)]
+    return [each[number % HOT] for number in range(EVENTS)]
+
+
+def _patches(receiver: ReceiverProcess) -> float:
+    return receiver.metric("kargo_azure_receiver_refresh_total", kind="Warehouse", result="persisted")

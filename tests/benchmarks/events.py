@@ -1,0 +1,73 @@
+"""One event at a time, and many at a time for distinct Warehouses, against the barest receiver."""
+
+from collections.abc import Iterator
+
+from e2e.receiver import ReceiverProcess
+from tests.benchmarks.bare import run
+from tests.benchmarks.data import FAN_OUTS, Seed, seed
+from tests.benchmarks.rows import Row, at_least, at_most
+from tests.benchmarks.sender import Reply, Round, image_request, send_all
+from tests.benchmarks.stage import Stage, median
+from tests.benchmarks.startup import settle
+
+SEQUENTIAL = 150
+"""Events of one block, sent one after the other."""
+CONCURRENT = 800
+"""Events of one block, many at a time."""
+BLOCKS = 4
+SENDERS = (16, 64)
+
+
+def events(stage: Stage, receiver: ReceiverProcess, barest: int) -> Iterator[Row]:
+    """Sequential, and by 16 and 64 senders; blocks alternate, and the other receiver is paused meanwhile."""
+    ours, theirs = _alternate(stage, receiver, barest, SEQUENTIAL, 1)
+    mine, bare = _middle(ours), _middle(theirs)
+    yield at_most(
+        "one event, one Warehouse, sequential: median",
+        f"{mine * 1e3:.2f} ms",
+        f"{bare * 1e3:.2f} ms (barest receiver)",
+        mine / bare,
+        1.1,
+    )
+    for senders in SENDERS:
+        ours, theirs = _alternate(stage, receiver, barest, CONCURRENT, senders)
+        mine, bare = median([each.rate for each in ours]), median([each.rate for each in theirs])
+        yield at_least(
+            f"distinct Warehouses, {senders} senders",
+            f"{mine:.0f} events/s",
+            f"{bare:.0f} (barest receiver)",
+            mine / bare,
+            0.95,
+        )
+
+
+def _alternate(
+    stage: Stage, receiver: ReceiverProcess, barest: int, count: int, senders: int
+) -> tuple[list[Round], list[Round]]:
+    ours, theirs = [], []
+    first = FAN_OUTS[0] if stage.warehouses > FAN_OUTS[0] else 0
+    for block in range(BLOCKS + 1):  # the first warms both up
+        seeds = [seed(first + (block * count + n) % (stage.warehouses - first)) for n in range(count)]
+        receiver.process.pause()  # else it would follow the other's patches, at the other's cost
+        theirs.append(run(send_all(barest, [_bare_request(of) for of in seeds], senders)))
+        receiver.process.resume()
+        settle(receiver)
+        ours.append(
+            run(send_all(receiver.port, [image_request(stage.path, of.repository) for of in seeds], senders))
+        )
+        _require_refreshed(ours[-1].replies)
+    return ours[1:], theirs[1:]
+
+
+def _bare_request(of: Seed) -> bytes:
+    return image_request(f"/{of.namespace}/{of.name}", of.repository)
+
+
+def _require_refreshed(replies: list[Reply]) -> None:
+    for reply in replies:
+        if (reply.status, reply.text) != (200, '{"msg":"refreshed 1 warehouse(s)"}'):
+            raise AssertionError(f"answered {reply.status} {reply.text}")
+
+
+def _middle(rounds: list[Round]) -> float:
+    return median([reply.seconds for each in rounds for reply in each.replies])

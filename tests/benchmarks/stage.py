@@ -1,0 +1,160 @@
+"""Where the figures are measured: one control plane, seeded, with receivers that come and go."""
+
+import contextlib
+import itertools
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from e2e import kargo
+from e2e.controlplane import ControlPlane
+from e2e.controlplane.ports import HOST, free_ports
+from e2e.controlplane.process import Process
+from e2e.kargo.project import Project, webhook_path
+from e2e.receiver import ROOT, ReceiverProcess
+from tests.benchmarks import seeding
+from tests.benchmarks.bare import BareClient, run
+
+READY_LIMIT = 300.0
+CLUSTER_SECRET = "a-secret-for-the-whole-cluster"
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Stage:
+    """The control plane, and what the figures need of it. Use as a context manager."""
+
+    def __init__(self, warehouses: int) -> None:
+        self.warehouses = warehouses
+        self.plane = ControlPlane()
+        self.path = webhook_path("", "bench", CLUSTER_SECRET)
+        """Of the ClusterConfig's receiver, which matches the Warehouses of every Project."""
+        self.token: str
+        self.kubeconfig: Path
+        self._names = itertools.count(1)
+
+    def __enter__(self) -> "Stage":
+        self.plane.start()
+        try:
+            self._seed()
+        except BaseException:
+            self.plane.stop()
+            raise
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.plane.stop()
+
+    def _seed(self) -> None:
+        plane = self.plane
+        began = time.monotonic()
+        for plural in ("warehouses", "promotions"):
+            seeding.create_without_status(plane, plural)
+        kargo.install(plane)
+        seeding.create_namespaces(plane)
+        Project(plane, "bench-project").create()
+        Project(plane, kargo.SYSTEM_RESOURCES_NAMESPACE).put_secret({"secret": CLUSTER_SECRET}, "bench")
+        receivers = [{"name": "bench", "azure": {"secretRef": {"name": "bench"}}}]
+        head = {"apiVersion": "kargo.akuity.io/v1alpha1", "kind": "ClusterConfig"}
+        plane.api.create(
+            f"{kargo.API}/clusterconfigs",
+            {**head, "metadata": {"name": "cluster"}, "spec": {"webhookReceivers": receivers}},
+        )
+        self.kubeconfig = kargo.receiver_kubeconfig(plane)
+        # Under this account, as the receiver's: the API server's fairness treats all the same.
+        self.token = plane.token(kargo.SERVICE_ACCOUNT, kargo.SERVICE_ACCOUNT_NAMESPACE)
+
+        async def create() -> None:
+            async with self.admin() as client:
+                await seeding.create_warehouses(client, range(self.warehouses))
+
+        run(create())
+        seeding.add_status(plane, "warehouses")
+        say(f"{self.warehouses:,} Warehouses created in {time.monotonic() - began:.0f} s")
+
+    # -- clients
+
+    def client(self) -> BareClient:
+        """A bare client as the receiver's ServiceAccount."""
+        return BareClient(self.plane, self.token)
+
+    def admin(self) -> BareClient:
+        """A bare client with every right."""
+        assert self.plane._credentials is not None
+        return BareClient(self.plane, self.plane._credentials.admin_token)
+
+    # -- processes
+
+    @contextlib.contextmanager
+    def receiver(
+        self, *flags: str, journal: bool = True, module: str = "controller", wait: bool = True
+    ) -> Iterator[ReceiverProcess]:
+        """Run a receiver until the end of the block; with a journal on disk unless told otherwise."""
+        name = f"receiver-{next(self._names)}"
+        options = [*flags, f"--data-dir={self.plane.folder / name}"] if journal else [*flags]
+        process = ReceiverProcess(self.kubeconfig, self.plane.folder, flags=options, name=name)
+        process.process.command[2] = module
+        process.start(wait=False)
+        try:
+            if wait:
+                process.wait_ready(READY_LIMIT)
+            yield process
+        finally:
+            process.kill()
+
+    @contextlib.contextmanager
+    def barest(self) -> Iterator[int]:
+        """Run the barest receiver until the end of the block; gives its port."""
+        (port,) = free_ports(1)
+        token = self.plane.folder / "bench.token"
+        token.write_text(self.token, "ascii")
+        command = [sys.executable, "-m", "tests.benchmarks.barest_receiver", f"--port={port}"]
+        command += [f"--server={self.plane.url}", f"--ca={self.plane.ca}", f"--token-file={token}"]
+        process = Process("barest", command, log=self.plane.folder / "barest.log", cwd=ROOT)
+        process.start()
+        try:
+            _wait_open(port)
+            yield port
+        finally:
+            process.kill()
+
+
+def peak_memory(pid: int) -> float:
+    """The most memory (MB of 10^6 bytes) that a process has held, as the kernel counts it."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise LookupError("VmHWM")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has used in all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle one; of an even number, the mean of the two in the middle."""
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal what is going on, apart from the table."""
+    print(f"# {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _wait_open(port: int) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection((HOST, port), timeout=1).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
