@@ -29,6 +29,10 @@ run: $(VENV)/ready ## see it work: a control plane, the receiver, and events as 
 test: $(VENV)/ready ## run all tests, those on a real control plane too
 	@exec $(BIN)/python -m pytest $(ARGS)
 
+.PHONY: bench
+bench: $(VENV)/ready ## measure, beside what this machine can do at best (SCALE=10k, 50k or 100k Warehouses)
+	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
+
 .PHONY: check
 check: $(VENV)/ready ## check style, types and the direction of imports
 	$(BIN)/ruff check .
