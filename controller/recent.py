@@ -5,6 +5,7 @@ or broken. So whoever enters a key asks here whether a delivery for that key cam
 minutes, and longer after a break: since five minutes before the watch's last sign of life.
 """
 
+import hashlib
 from collections import OrderedDict
 from typing import NamedTuple
 
@@ -13,7 +14,9 @@ WINDOW = 300.0
 PER_SCOPE = 10_000
 """Keys remembered for one scope: a sender who invents repositories pushes out only his own Project's."""
 TOTAL = 200_000
-"""Keys remembered in all, some 50 MB at worst."""
+"""Keys remembered in all, some 100 MB at worst."""
+KEY_CHARACTERS = 256
+"""A longer key, which no repository of Azure's has, is remembered by its digest."""
 
 
 class Recent(NamedTuple):
@@ -37,6 +40,7 @@ class RecentDeliveries:
 
     def remember(self, scope: str | None, key: str, receiver: str, received: float) -> None:
         """Note a delivery; the latest one for a key replaces the earlier."""
+        key = _bounded(key)
         keys = self._scopes.setdefault(scope, OrderedDict())
         earlier = keys.pop(key, None)
         if earlier is None:
@@ -51,6 +55,7 @@ class RecentDeliveries:
 
     def find(self, key: str, namespace: str, since: float) -> list[tuple[str | None, Recent]]:
         """Return the deliveries since a Unix time whose scope covers this namespace."""
+        key = _bounded(key)
         found = []
         for scope in (namespace, None):
             keys = self._scopes.get(scope)
@@ -72,3 +77,9 @@ class RecentDeliveries:
     def _drop_oldest(self, scope: str | None) -> None:
         self._scopes[scope].popitem(last=False)
         self._count -= 1
+
+
+def _bounded(key: str) -> str:
+    if len(key) <= KEY_CHARACTERS:
+        return key
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

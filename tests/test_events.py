@@ -217,3 +217,16 @@ def test_the_reason_never_quotes_the_body(name: str) -> None:
             PAYLOADS[name].decode().replace(f'"{field}": ', f'"{field}": {{"{marker}": ["{marker}"]}}, "x": ')
         )
         assert marker not in (reason(JSON_TYPE, None, text.encode()) or "")
+
+
+@pytest.mark.parametrize(
+    ("length", "refused"), [pytest.param(4096, False, id="at"), pytest.param(4097, True, id="past")]
+)
+def test_what_is_kept_of_an_event_is_bounded(length: int, refused: bool) -> None:
+    """A repository as long as the whole body would be kept in memory and on disk for each delivery."""
+    body = {"action": "push", "request": {"host": "r"}, "target": {"repository": "a" * length}}
+    if refused:
+        with pytest.raises(BadPayload, match="longer than 4096 characters"):
+            parse("application/json", None, json.dumps(body).encode())
+    else:
+        parse("application/json", None, json.dumps(body).encode())

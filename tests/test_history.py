@@ -88,6 +88,7 @@ def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             "source": "acr",
             "event": "push",
             "senderId": "sender's d2",
+            "deliveryCount": None,
             "subjects": [{"kind": "git", "url": GIT}],
             "matched": 2,
             "refreshed": 1,
@@ -140,7 +141,7 @@ def test_nothing_a_sender_writes_reaches_the_terminal_as_a_command(
     assert deliveries("--data-dir", str(tmp_path), "-o", output) == 0
     text = capsys.readouterr().out
     assert all(character.isprintable() or character == "\n" for character in text)
-    assert len(text.splitlines()) == (2 if output == "table" else 21)
+    assert len(text.splitlines()) == (2 if output == "table" else 22)
     file.close()
 
 

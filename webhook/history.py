@@ -46,6 +46,8 @@ class Entry(NamedTuple):
     source: str
     event: str
     sender_id: str
+    delivery_count: int | None
+    """How often Event Grid had tried before; None from other senders."""
     subjects: tuple[Subject, ...]
     matched: int
     refreshed: int
@@ -117,8 +119,8 @@ def _connect(location: str) -> sqlite3.Connection:
 
 def _entries(database: sqlite3.Connection, receiver: str | None, outcome: Outcome | None) -> Iterator[Entry]:
     rows = database.execute(
-        "SELECT id, received, receiver, source, event, sender_id, subjects, matched, persisted, rejected,"
-        " coalesce(outcome, 'pending') AS became, duration FROM delivery"
+        "SELECT id, received, receiver, source, event, sender_id, tried, subjects, matched, persisted,"
+        " rejected, coalesce(outcome, 'pending') AS became, duration FROM delivery"
         " WHERE (?1 IS NULL OR receiver = ?1) AND (?2 IS NULL OR became = ?2) ORDER BY seq DESC",
         (receiver, outcome.value if outcome else None),
     )
@@ -130,6 +132,7 @@ def _entries(database: sqlite3.Connection, receiver: str | None, outcome: Outcom
             source,
             event,
             sender_id,
+            tried,
             subjects,
             matched,
             refreshed,
@@ -144,6 +147,7 @@ def _entries(database: sqlite3.Connection, receiver: str | None, outcome: Outcom
             source=source,
             event=event,
             sender_id=sender_id,
+            delivery_count=tried,
             subjects=_subjects.decode(subjects),
             matched=matched,
             refreshed=refreshed,
@@ -195,6 +199,7 @@ def as_json(entries: Sequence[Entry]) -> str:
                     "source": entry.source,
                     "event": entry.event,
                     "senderId": entry.sender_id,
+                    "deliveryCount": entry.delivery_count,
                     "subjects": [{"kind": subject.kind, "url": subject.url} for subject in entry.subjects],
                     "matched": entry.matched,
                     "refreshed": entry.refreshed,

@@ -41,8 +41,8 @@ AGE_CHECK_SECONDS = 60.0
 """Between two looks for finished deliveries that are too old, each of which may read the whole history."""
 
 _RECORD = (
-    "INSERT INTO delivery (id, received, receiver, source, event, sender_id, subjects, matched)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    "INSERT INTO delivery (id, received, receiver, source, event, sender_id, tried, subjects, matched)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 _FINISH = (
     "UPDATE delivery SET outcome = ?, persisted = ?, rejected = ?, duration = ?, matched = ?"
@@ -158,13 +158,13 @@ class JournalFile:
     def read(self, rows: Sequence[int], now: float) -> list[tuple[int, Arrival]]:
         """Return the deliveries in these rows, in the rows' order, without those that are gone meanwhile."""
         found = self._connect(now).execute(
-            "SELECT seq, id, receiver, source, event, sender_id, subjects, received FROM delivery"
+            "SELECT seq, subjects, received, tried, id, receiver, source, event, sender_id FROM delivery"
             " WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq",
             (_encode(rows).decode(),),
         )
         return [
-            (row, Arrival(id_, receiver, source, event, sender_id, _subjects.decode(subjects), received))
-            for row, id_, receiver, source, event, sender_id, subjects, received in found
+            (row, Arrival(id_, name, source, event, sender_id, _subjects.decode(subjects), received, tried))
+            for row, subjects, received, tried, id_, name, source, event, sender_id in found
         ]
 
     def _connect(self, now: float) -> sqlite3.Connection:
@@ -281,6 +281,7 @@ def _row(record: Record) -> tuple[object, ...]:
         arrival.source,
         _text(arrival.event[:TEXT]),
         _text(arrival.sender_id[:TEXT]),
+        arrival.delivery_count,
         subjects.decode(),
         matched,
     )

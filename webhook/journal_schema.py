@@ -22,7 +22,7 @@ LOCK_NAME = "deliveries.lock"
 MIGRATIONS = (
     # Version 1. ``seq`` is the order of arrival: rows are appended, and the oldest are found first. The few
     # unfinished rows have no index of their own: they are looked for once, at start. A missing outcome is
-    # Outcome.PENDING.
+    # Outcome.PENDING. ``tried`` is Event Grid's count of earlier attempts.
     """
     CREATE TABLE delivery (
         seq INTEGER PRIMARY KEY,
@@ -32,6 +32,7 @@ MIGRATIONS = (
         source TEXT NOT NULL,
         event TEXT NOT NULL,
         sender_id TEXT NOT NULL,
+        tried INTEGER,
         subjects TEXT NOT NULL,
         matched INTEGER NOT NULL,
         outcome TEXT,

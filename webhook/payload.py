@@ -20,6 +20,10 @@ _ESCAPE = re.compile(
 )
 _UNPRINTABLE = re.compile(r"[^!-~]")
 
+TEXT_CHARACTERS = 4096
+"""The longest text that is taken: Azure's names have up to 256 characters. It bounds what is kept of an
+event, in memory and on disk."""
+
 T = TypeVar("T")
 
 
@@ -73,12 +77,14 @@ _whole_number = msgspec.json.Decoder(int)
 
 
 def text(raw: msgspec.Raw, field: str) -> str:
-    """Return the text of a field. Raises BadPayload, naming the field, if it is missing, empty or no text."""
+    """Return the text of a field. Raises BadPayload, naming it, if it is missing, empty, too long, no text."""
     if not given(raw):
         raise BadPayload(f"{field} is missing")
     value = decode(raw, _text, f"{field} must be a string")
     if not value.strip():
         raise BadPayload(f"{field} is empty")
+    if len(value) > TEXT_CHARACTERS:
+        raise BadPayload(f"{field} is longer than {TEXT_CHARACTERS} characters")
     return value
 
 
