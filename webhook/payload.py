@@ -77,7 +77,7 @@ _whole_number = msgspec.json.Decoder(int)
 
 
 def text(raw: msgspec.Raw, field: str) -> str:
-    """Return the text of a field. Raises BadPayload, which names it, if it is missing, empty, long or no text."""
+    """Return the text of a field. Raises BadPayload, naming it, if it is missing, empty, long or no text."""
     if not given(raw):
         raise BadPayload(f"{field} is missing")
     value = decode(raw, _text, f"{field} must be a string")
