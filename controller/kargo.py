@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from controller.deep_json import prune
 from controller.runtime.resource import Resource
 
 GROUP, VERSION = "kargo.akuity.io", "v1alpha1"
@@ -63,7 +64,15 @@ class Parts(msgspec.Struct):
     status: Any = None
 
 
-parts_decoder = msgspec.json.Decoder(Parts)
+_parts = msgspec.json.Decoder(Parts)
+
+
+def decode_parts(raw: bytes | msgspec.Raw) -> Parts:
+    """Decode an object of whatever shape and depth; raises ``msgspec.MsgspecError`` if it has no identity."""
+    try:
+        return _parts.decode(raw)
+    except RecursionError:
+        return _parts.decode(prune(bytes(raw)))
 
 
 def field(value: Any, name: str) -> Any:
@@ -109,7 +118,7 @@ CONDITION = "AzureReceiversReady"
 
 def decode_config(raw: bytes | msgspec.Raw, known: Known) -> Config:
     """Decode one ProjectConfig or ClusterConfig."""
-    parts = parts_decoder.decode(raw)
+    parts = decode_parts(raw)
     return config_from(parts.metadata, parts.spec, parts.status)
 
 

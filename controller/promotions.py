@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from controller.kargo import Known, Metadata, Target, field, parts_decoder
+from controller.kargo import Known, Metadata, Target, decode_parts, field
 
 
 class Promotion(msgspec.Struct, gc=False):
@@ -54,9 +54,9 @@ def decode_promotion(raw: bytes | msgspec.Raw, known: Known) -> Promotion | None
         head = _promotion_head.decode(raw)
         if head.status is None or head.status.phase != "Running":
             return None
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, RecursionError):
         pass  # an odd status: the lenient decoder below takes what can be read
-    parts = parts_decoder.decode(raw)
+    parts = decode_parts(raw)
     if field(parts.status, "phase") != "Running":
         return None
     steps, state = field(parts.spec, "steps"), field(parts.status, "state")
@@ -66,7 +66,9 @@ def decode_promotion(raw: bytes | msgspec.Raw, known: Known) -> Promotion | None
     urls: dict[str, None] = {}
     for number, step in enumerate(steps[: current + 1]):
         if field(step, "uses") == WAIT_STEP:
-            url = field(field(field(state, field(step, "as") or f"step-{number}"), "pr"), "url")
+            alias = field(step, "as") or f"step-{number}"
+            output = field(state, alias) if isinstance(alias, str) else None
+            url = field(field(output, "pr"), "url")
             if isinstance(url, str) and url:
                 urls[url] = None
     if not urls:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from controller.kargo import Known, Metadata, Target, field, parts_decoder
+from controller.kargo import Known, Metadata, Target, decode_parts, field
 from controller.repokey import subscription_key
 
 
@@ -71,8 +71,8 @@ def decode_warehouse(raw: bytes | msgspec.Raw, known: Known) -> Warehouse:
     stored: Warehouse | None
     try:
         wire = _warehouse.decode(raw)
-    except msgspec.ValidationError:
-        parts = parts_decoder.decode(raw)
+    except (msgspec.ValidationError, RecursionError):
+        parts = decode_parts(raw)
         meta = parts.metadata
         subscriptions: bytes = msgspec.json.encode(field(parts.spec, "subscriptions"))
         handled = field(parts.status, "lastHandledRefresh")
