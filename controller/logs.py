@@ -4,6 +4,7 @@ One event name and its data a line, to standard error. A receiver's path is a cr
 as a second fence whatever looks like one is cut out of every line before it is written.
 """
 
+import json
 import logging
 import re
 import sys
@@ -30,23 +31,27 @@ def configure(level: str, log_format: str) -> None:
     tail: list[Any]
     if log_format == "console":
         tail = [
-            _cut_paths,
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(),
                 # Not the fancy one: it prints local variables, a receiver's path among them.
                 exception_formatter=structlog.dev.plain_traceback,
             ),
+            _cut_paths,
         ]
     else:
         tail = [
             structlog.processors.format_exc_info,
-            _cut_paths,
             structlog.processors.JSONRenderer(serializer=_json),
+            _cut_paths,
         ]
+    if number > logging.CRITICAL:
+        shared.insert(0, _discard)
     structlog.configure(
         processors=[*shared, *tail],
-        # structlog has no "trace"; what would be logged there is logged at debug.
-        wrapper_class=structlog.make_filtering_bound_logger(max(number, logging.DEBUG)),
+        # structlog knows neither "trace", so what would be logged there is logged at debug, nor "discard".
+        wrapper_class=structlog.make_filtering_bound_logger(
+            min(max(number, logging.DEBUG), logging.CRITICAL)
+        ),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
@@ -68,11 +73,16 @@ def configure(level: str, log_format: str) -> None:
 def _json(event: dict[str, Any], **_: Any) -> str:
     # When, how bad and what come first: lines are read by people, cut off on the right.
     first = {key: event[key] for key in ("timestamp", "level", "event") if key in event}
-    return msgspec.json.encode(first | event, enc_hook=repr).decode()
+    try:
+        return msgspec.json.encode(first | event, enc_hook=repr).decode()
+    except UnicodeEncodeError:  # a lone surrogate, as the names of files may have
+        return json.dumps(first | event, default=repr)
 
 
-def _cut_paths(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:
-    for key, value in event.items():
-        if isinstance(value, str) and "azure" in value.lower():
-            event[key] = _PATH.sub("azure/[redacted]", value)
-    return event
+def _cut_paths(_logger: Any, _name: str, line: str) -> str:
+    # The last step, on the text as it is written: whatever value, error or key a path came in.
+    return _PATH.sub("azure/[redacted]", line)
+
+
+def _discard(_logger: Any, _name: str, _event: dict[str, Any]) -> dict[str, Any]:
+    raise structlog.DropEvent
