@@ -1,6 +1,8 @@
 """Finding and building the control plane's binaries, with stand-ins for Go and the binaries."""
 
+import contextlib
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -293,6 +295,26 @@ def test_a_paused_process_is_stopped(tmp_path: Path, on_term: str, exit_code: in
     process.pause()
     assert process.stop(2.0) == exit_code
     assert not process.running
+
+
+def test_ctrl_c_at_any_moment_leaves_a_process_that_can_be_ended(tmp_path: Path) -> None:
+    """However often looking at a process is interrupted, it can still be killed afterwards."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    process = Process("sleeper", ["sleep", "60"], log=tmp_path / "log")
+    process.start()
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for turn in range(2000):
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.setitimer(signal.ITIMER_REAL, 1e-5 + turn * 1e-8)
+                while process.running:
+                    pass
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert process.kill() == -9
 
 
 def test_a_missing_program_is_one_clear_line(tmp_path: Path) -> None:

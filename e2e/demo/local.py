@@ -56,9 +56,10 @@ def demonstrate(port: int, admin_port: int, say: Say, *, stay: bool) -> None:
             say(f"  receiver        port {port}, as {who}{_since(began)}")
             url = _published_url(plane, project, receiver)
             say("")
-            say("The webhook's URL, as Kargo's documentation has users read it:")
-            say(f"  $ {_url_command()}")
+            say("The webhook's URL, to be registered with Azure:")
             say(f"  {url}")
+            say("It stands in the ProjectConfig's status, where Kargo's users look for it:")
+            say(f"  {_url_command()}")
             for event in sample_events():
                 _show(event, project, receiver, url, say)
             if stay:

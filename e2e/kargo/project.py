@@ -38,7 +38,12 @@ class Project:
     """A Project called ``name``, with one Azure receiver whose Secret is ``{receiver}-secret``."""
 
     def __init__(
-        self, plane: ControlPlane, name: str, *, receiver: str = "azure", secret: str = "s3cret"
+        self,
+        plane: ControlPlane,
+        name: str,
+        *,
+        receiver: str = "azure",
+        secret: str = "a-secret-that-nobody-guesses",
     ) -> None:
         self.plane = plane
         self.name = name

@@ -60,9 +60,7 @@ def test_ctrl_c_stops_everything_that_was_started() -> None:
             shown += line
             if line.startswith("Ctrl-C"):
                 break
-        children = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(demo.pid)], capture_output=True, text=True, check=False
-        ).stdout.split()
+        children = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()
         demo.send_signal(signal.SIGINT)
         _, errors = demo.communicate(timeout=60)
     os.close(leader)
