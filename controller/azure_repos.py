@@ -16,6 +16,12 @@ _URL = re.compile(
     r"(?P<scheme>https?|ssh)://(?:(?P<user>[^/:@?#]*+)(?::[^/:@?#]*+)?@)?"
     r"(?P<host>[a-z0-9.-]++)(?::(?P<port>[0-9]*+))?/(?P<path>[^?#]*+)"
 )
+# How nearly all of them are written. A name that would be read in another way (".git", DefaultCollection) is
+# left to the long way round.
+_USUAL = re.compile(
+    r"https://dev\.azure\.com/([a-z0-9][a-z0-9-]*+)/(?!defaultcollection/)([a-z0-9][a-z0-9._-]*+)/_git/"
+    r"([a-z0-9][a-z0-9._-]*+)(?<!\.git)"
+)
 _PORTS = {"https": "443", "http": "80", "ssh": "22"}
 _LEGACY_HOST = re.compile(r"([a-z0-9](?:[a-z0-9-]*[a-z0-9])?)\.visualstudio\.com")
 _LEGACY_SSH_HOST = "vs-ssh.visualstudio.com"
@@ -37,6 +43,9 @@ def azure_git_key(url: str) -> str | None:
     """
     if "dev.azure.com" not in url and "visualstudio.com" not in url:
         return None
+    usual = _USUAL.fullmatch(url)
+    if usual is not None:
+        return f"{KEY_PREFIX}ado{KEY_PREFIX}{usual[1]}/{usual[2]}/{usual[3]}"
     match = _URL.fullmatch(url)
     if match is None or (match["port"] or _PORTS[match["scheme"]]) != _PORTS[match["scheme"]]:
         return None

@@ -17,6 +17,10 @@ _PLAIN_WEB = re.compile(
     rf"(https?://)(?:[A-Za-z0-9._-]*+(?::[A-Za-z0-9._-]*+)?@)?({_PLAIN_HOST})(/(?:[A-Za-z0-9._~/-]|%20)*+)",
     re.IGNORECASE | re.ASCII,
 )
+# An image in a registry that is not Docker Hub's, without tag and digest: as it was given.
+_PLAIN_IMAGE = re.compile(
+    r"(?!(?:[a-z0-9-]++\.)?docker\.io/)[a-z0-9-]++(?:\.[a-z0-9-]++)++/[a-z0-9_./-]{2,255}"
+)
 # What Go parses as a URL without a second look: a relative path without colons, or a plain absolute URL.
 _PLAIN_CHART = re.compile(rf"(?:[A-Za-z0-9._~/-]+|[A-Za-z]+://{_PLAIN_HOST}(?:/[A-Za-z0-9._~/-]*)?)")
 
@@ -43,6 +47,8 @@ def normalize_git(url: str) -> str:
 
 def normalize_image(url: str) -> str:
     """Normalize the URL of an image repository: without tag and digest, without Docker Hub's prefixes."""
+    if _PLAIN_IMAGE.fullmatch(url):
+        return url
     try:
         registry, name = image_reference.parse(clean(url))
     except ValueError:

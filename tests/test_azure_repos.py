@@ -1,11 +1,13 @@
 """One Azure repository, many URLs: which are the same and, more important, which never are."""
 
+import re
 from collections.abc import Callable
 from itertools import permutations
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from controller.azure_repos import azure_git_key, registry_key
 from controller.repourl import normalize_git
@@ -204,3 +206,17 @@ def test_no_text_makes_it_raise(text: str) -> None:
 def test_a_regional_endpoint_is_its_registry(url: str, expected: str | None) -> None:
     """A regional endpoint is replaced by the registry; everything else stays as it is."""
     assert registry_key(url) == (url if expected is None else expected)
+
+
+@given(
+    st.text("ab1-", min_size=1, max_size=4),
+    st.sampled_from(["defaultcollection", "shop", "a.b", "_git", "x.git", ".", "1"]),
+    st.sampled_from(["app", "a.b", "app.git", "app.git.git", "app.", "_full", "-app", ".git", "a_b", "app/"]),
+)
+def test_the_short_way_round_is_the_long_one(organization: str, project: str, repository: str) -> None:
+    """How nearly all URLs are written is recognized at once, with the same key as by the general rules."""
+    url = f"https://dev.azure.com/{organization}/{project}/_git/{repository}"
+    at_once = azure_git_key(url)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("controller.azure_repos._USUAL", re.compile("(?!)"))
+        assert at_once == azure_git_key(url)

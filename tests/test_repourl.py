@@ -1,11 +1,13 @@
 """Kargo's normalization: its own fixture, the corners of Go's parsers, and what must hold for any text."""
 
 import json
+import re
 import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from controller.gotext import printable
 from controller.repourl import normalize_chart, normalize_git, normalize_image
@@ -73,3 +75,19 @@ def test_a_megabyte_costs_no_more_than_its_length(kind: str, text: str) -> None:
     started = time.perf_counter()
     NORMALIZE[kind](text)
     assert time.perf_counter() - started < 5
+
+
+@given(
+    st.sampled_from(
+        ["contoso.azurecr.io", "docker.io", "index.docker.io", "registry-1.docker.io", "a..b", "-.-"]
+    )
+    | st.sampled_from(["x.docker.io", "localhost", "contoso", "ghcr.io", "10.0.0.1", "my-docker.io", "a.b."]),
+    st.text("ab/._-:@A", max_size=6),
+)
+def test_a_plain_image_is_what_the_general_rules_make_of_it(registry: str, repository: str) -> None:
+    """Recognizing it at once changes no answer."""
+    url = f"{registry}/{repository}"
+    at_once = normalize_image(url)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("controller.repourl._PLAIN_IMAGE", re.compile("(?!)"))
+        assert at_once == normalize_image(url)
