@@ -6,7 +6,9 @@ committed was handed to the operating system, and only a crash of the node can t
 
 One thread writes (journal_writer.py). All that was asked for while it was busy becomes one commit, and one
 call wakes those who wait for it: the cost of a delivery falls as their number grows. The event loop never
-waits for the disk.
+waits for the disk. It hands over rows at the end of its turn, when the refreshes have been sent off, and
+outcomes with the next row or a moment later: the thread takes turns with the loop in running Python, so each
+time it wakes costs an event a tenth of its time.
 
 If the journal can't be written, ``record`` says False and ``failing`` is True; each further request is tried
 again, and outcomes are kept until they can be written. A file that is corrupt is moved aside and a new one
@@ -26,7 +28,7 @@ from webhook.delivery import Arrival
 from webhook.journal_file import JournalFile
 from webhook.journal_requests import IN_MEMORY, Finish, HistoryLimits, Record, Supersede
 from webhook.journal_schema import JournalError
-from webhook.journal_writer import Asked, Close, Query, WallClock, Writer
+from webhook.journal_writer import Asked, Close, Query, Request, WallClock, Writer
 from webhook.outcome import outcome_of
 
 __all__ = ["HistoryLimits", "Journal", "JournalError"]
@@ -36,6 +38,8 @@ T = TypeVar("T")
 QUEUED = 50_000
 """Requests that wait for the disk at the most; one more delivery is not kept. A disk that hangs must not use
 up the memory; the server's own limit of requests in progress is far below."""
+OUTCOME_SECONDS = 0.05
+"""How long an outcome waits for a row to be written with. One that is lost costs a refresh too many."""
 RESUMED_AT_ONCE = 500
 """Deliveries read at a time at start."""
 
@@ -58,6 +62,10 @@ class Journal:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._closing = False
+        self._outgoing: list[Request] = []
+        """What the writer was not handed yet, in order; then ``_hand_over`` is scheduled."""
+        self._at_end_of_turn: asyncio.Handle | None = None
+        self._later: asyncio.Handle | None = None
 
     @classmethod
     async def open(
@@ -100,10 +108,12 @@ class Journal:
     def record(self, arrival: Arrival, matched: int) -> "asyncio.Future[bool]":
         """Keep a delivery. The result says whether it is committed; it is never an exception."""
         committed: asyncio.Future[bool] = self._loop.create_future()
-        if self._closing or self._writer.queued() >= QUEUED:
+        if self._closing or self._writer.queued() + len(self._outgoing) >= QUEUED:
             committed.set_result(False)
         else:
-            self._writer.put(Asked(Record(arrival, matched), committed))
+            self._outgoing.append(Asked(Record(arrival, matched), committed))
+            if self._at_end_of_turn is None:
+                self._at_end_of_turn = self._loop.call_soon(self._hand_over)
         return committed
 
     def finish(self, delivery: str, *, matched: int, persisted: int, rejected: int, seconds: float) -> None:
@@ -146,16 +156,30 @@ class Journal:
         """Write what is queued, and close the file. A disk that hangs makes this hang."""
         if not self._closing:
             self._put(Close())
+            self._hand_over()
             self._closing = True
         await asyncio.shield(self._writer.ended)
 
     def _put(self, request: Finish | Supersede | Close) -> None:
-        if not self._closing:
+        if self._closing:
+            return
+        self._outgoing.append(request)
+        if self._later is None:
+            self._later = self._loop.call_later(OUTCOME_SECONDS, self._hand_over)
+
+    def _hand_over(self) -> None:
+        for handle in (self._at_end_of_turn, self._later):
+            if handle is not None:
+                handle.cancel()
+        self._at_end_of_turn = self._later = None
+        requests, self._outgoing = self._outgoing, []
+        for request in requests:
             self._writer.put(request)
 
     async def _ask(self, run: Callable[[JournalFile], T]) -> T:
         if self._closing:
             raise JournalError("the journal is closed")
         result: asyncio.Future[T] = self._loop.create_future()
-        self._writer.put(Query(run, result))
+        self._outgoing.append(Query(run, result))
+        self._hand_over()
         return await result
