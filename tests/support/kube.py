@@ -89,14 +89,16 @@ class _Fault:
 class FakeKube(Client):
     """Holds objects as an API server does: versions, merge patches, status apart from the rest.
 
-    ``requests`` are all that were made, in order of their start; ``events`` the Kubernetes Events that
-    came in; ``denied`` the (verb, plural) that a SelfSubjectAccessReview says no to. ``gate`` holds every
-    patch back while it is not set; ``before`` is called with each request before it is served.
+    ``requests`` are all that were made, in order of their start; ``stored`` the places in it of the patches
+    that were applied; ``events`` the Kubernetes Events that came in; ``denied`` the (verb, plural) that a
+    SelfSubjectAccessReview says no to. ``gate`` holds every patch back while it is not set; ``before`` is
+    called with each request before it is served.
     """
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str, str], dict[str, Any]] = {}
         self.requests: list[Request] = []
+        self.stored: list[int] = []
         self.events: list[dict[str, Any]] = []
         self.denied: set[tuple[str, str]] = set()
         self.reviews_fail = False
@@ -168,13 +170,14 @@ class FakeKube(Client):
         metadata_only: bool = False,
     ) -> bytes:
         request = Request("patch", resource, namespace or "", name, json.loads(body), subresource or "")
-        await self._serve(request)
+        number = await self._serve(request)
         stored = self._find(request)
         wanted = request.body.get("metadata", {}).pop("resourceVersion", None)
         if wanted is not None and wanted != stored["metadata"]["resourceVersion"]:
             raise refused(409, "the object has been modified")(request)
         # The status subresource changes nothing but status, and nothing else does.
         fields = ("status",) if subresource == "status" else ("metadata", "spec", "data")
+        self.stored.append(number)
         before = json.dumps(stored)
         merged = {
             **stored,
@@ -203,7 +206,8 @@ class FakeKube(Client):
             self.events.append(request.body)
         return body
 
-    async def _serve(self, request: Request) -> None:
+    async def _serve(self, request: Request) -> int:
+        number = len(self.requests)
         self.requests.append(request)
         self.before(request)
         await asyncio.sleep(0)  # an answer takes time
@@ -214,6 +218,7 @@ class FakeKube(Client):
                 if fault.times is not None:
                     fault.times -= 1
                 raise fault.failure(request)
+        return number
 
     def _find(self, request: Request) -> dict[str, Any]:
         found = self.objects.get((request.resource.plural, request.namespace, request.name))
