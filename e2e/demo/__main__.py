@@ -33,6 +33,7 @@ def main() -> int:
     except KeyboardInterrupt:
         if not stay:
             raise
+    say("Stopped; nothing of it goes on.")
     return 0
 
 

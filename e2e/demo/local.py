@@ -29,7 +29,7 @@ _COLUMNS = r"custom-columns=WAREHOUSE:.metadata.name,REFRESH:.metadata.annotatio
 def demonstrate(port: int, admin_port: int, say: Say, *, stay: bool) -> None:
     """Bring everything up, show the events, stay until Ctrl-C if asked to, and take everything down.
 
-    Raises ControlPlaneError, in one line, if something can't be started or an event did not do what it must.
+    Raises KeyboardInterrupt when all is down, and ControlPlaneError, in one line, if something can't be started or an event did not do what it must.
     """
     require_free(port, "the webhook", "choose another one with PORT=…")
     require_free(admin_port, "metrics and health", "choose another one with ADMIN_PORT=…")
@@ -69,7 +69,6 @@ def demonstrate(port: int, admin_port: int, say: Say, *, stay: bool) -> None:
             say("")
             say("Stopping the receiver, the API server and etcd …")
             _stop(receiver)
-    say("Stopped; nothing is left but the built binaries in your cache folder.")
 
 
 def _create_project(plane: ControlPlane) -> Project:
@@ -150,7 +149,8 @@ def _explain(plane: ControlPlane, receiver: ReceiverProcess, url: str, say: Say)
     say("  # what was refreshed, and when")
     say(f"  kubectl get warehouses -n {PROJECT} -o '{_COLUMNS}'")
     say("  # another secret: the URL changes at once, and the old one is answered with 404")
-    say(f'  kubectl patch secret {SECRET} -n {PROJECT} -p \'{{"stringData":{{"secret":"another"}}}}\'')
+    patch = json.dumps({"stringData": {"secret": secrets.token_urlsafe(24)}})
+    say(f"  kubectl patch secret {SECRET} -n {PROJECT} -p {shlex.quote(patch)}")
     say(f"  {_url_command()}")
     say("  # what came in, what is measured, and the log")
     say(f"  {_python()} -m controller deliveries --data-dir {plane.folder / 'deliveries'}")
