@@ -33,6 +33,10 @@ test: $(VENV)/ready ## run all tests, those on a real control plane too
 bench: $(VENV)/ready ## measure, beside what this machine can do at best (SCALE=10k, 50k or 100k Warehouses)
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
 
+.PHONY: e2e
+e2e: $(VENV)/ready ## run it deployed: in kind where Docker works, else on a control plane of its own (ARGS=--cluster=…)
+	@exec $(BIN)/python -m pytest e2e $(ARGS)
+
 .PHONY: check
 check: $(VENV)/ready ## check style, types and the direction of imports
 	$(BIN)/ruff check .
