@@ -26,7 +26,8 @@ _UNUSABLE = 2  # exit code of `urls`: it could not read the cluster
 def demonstrate(port: int, admin_port: int, say: Say, *, stay: bool) -> None:
     """Run the receiver on the cluster of the usual kubeconfig, ping its URLs, and stay until Ctrl-C if asked.
 
-    Raises KeyboardInterrupt when it has ended, and ControlPlaneError, in one line, if the cluster can't be reached or read.
+    Raises KeyboardInterrupt when it has ended, and ControlPlaneError, in one line, if the cluster can't be
+    reached or read.
     """
     require_free(port, "the webhook", "choose another one with PORT=…")
     require_free(admin_port, "metrics and health", "choose another one with ADMIN_PORT=…")

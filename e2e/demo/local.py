@@ -29,7 +29,8 @@ _COLUMNS = r"custom-columns=WAREHOUSE:.metadata.name,REFRESH:.metadata.annotatio
 def demonstrate(port: int, admin_port: int, say: Say, *, stay: bool) -> None:
     """Bring everything up, show the events, stay until Ctrl-C if asked to, and take everything down.
 
-    Raises KeyboardInterrupt when all is down, and ControlPlaneError, in one line, if something can't be started or an event did not do what it must.
+    Raises KeyboardInterrupt when all is down, and ControlPlaneError, in one line, if something can't be
+    started or an event did not do what it must.
     """
     require_free(port, "the webhook", "choose another one with PORT=…")
     require_free(admin_port, "metrics and health", "choose another one with ADMIN_PORT=…")
