@@ -8,10 +8,12 @@ import contextlib
 import json
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Protocol
+from urllib.parse import quote, urlencode
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
 from kubernetes.aio.client import ApiClient, Configuration
+from yarl import URL
 
 from controller.runtime.clock import Clock, SystemClock
 from controller.runtime.configuration import CREDENTIAL_FAULTS, api_client, load_configuration
@@ -261,22 +263,23 @@ class Client:
     ) -> aiohttp.ClientResponse:
         """Send a request and return the answer once its headers are there.
 
-        Both calls together cost 35 µs on top of aiohttp's 100 (measured on uvloop, one core at 3 GHz).
+        The library's own ``param_serialize`` would add a fifth to the cost of a patch: it copies what we make
+        ourselves. What it does for the credentials is done here too.
         """
         headers["Accept-Encoding"] = "identity"  # on a local network, compressing takes longer than sending
+        headers.update(api.default_headers)
         try:
-            method, url, headers, content, _ = await api.param_serialize(
-                method,
-                path,
-                query_params=query,
-                header_params=headers,
-                body=None if body is None else json.loads(body),  # the library encodes it again itself
-                auth_settings=["BearerToken"],
-            )
+            await api.update_params_for_auth(headers, None, ["BearerToken"], path, method, None)
         except CREDENTIAL_FAULTS as error:
             raise ConnectionFailed(f"cannot read the credentials: {_said(error)}", **about) from error
         try:
-            answer = await api.call_api(method, url, headers, content, _request_timeout=bounds)
+            answer = await api.call_api(
+                method,
+                URL(f"{api.configuration.host}{path}{_encoded(query)}", encoded=True),
+                headers,
+                None if body is None else json.loads(body),  # the library encodes it again itself
+                _request_timeout=bounds,
+            )
         except NETWORK_FAULTS as error:
             raise ConnectionFailed(_said(error), **about) from error
         response: aiohttp.ClientResponse = answer.response
@@ -309,3 +312,7 @@ def _about(
 
 def _said(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _encoded(query: list[tuple[str, str]]) -> str:
+    return f"?{urlencode(query, quote_via=quote)}" if query else ""
