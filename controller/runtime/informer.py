@@ -44,6 +44,10 @@ T = TypeVar("T", bound=Stored)
 IDLE_SECONDS = 120.0
 """Silence after which a watch's connection is taken for dead: bookmarks come about once a minute."""
 
+ABSENCE_SECONDS = 60.0
+"""How long a kind must be absent or forbidden until what is stored of it is taken for deleted: an API server
+that starts says 403 to all until it has read its roles, and 404 until it serves its CRDs."""
+
 
 class Informer(Generic[T]):
     """A store that follows one kind of object: in a namespace or in all, or the one a field selector names.
@@ -52,7 +56,8 @@ class Informer(Generic[T]):
       up what is stored. It raises ``msgspec.MsgspecError`` for an object that it can't: that one is
       quarantined (see Mirror). It is not called for an object whose stored version is the same.
     - ``absent_is_empty``: a list answered by 403 or 404 counts as an empty one; it is tried again about every
-      30 s. Otherwise every failure is backed off, 0.8 to 30 s, without end, and what is stored stays.
+      30 s. Where something is stored, only once that has lasted a minute (ABSENCE_SECONDS). Otherwise every
+      failure is backed off, 0.8 to 30 s, without end, and what is stored stays.
     - ``forbidden_retry``: other delays after a 403.
     - ``start_jitter``: the first list is delayed by up to so many seconds.
     - ``throttle`` is awaited before each list that follows a 403; informers may share one.
@@ -109,6 +114,7 @@ class Informer(Generic[T]):
         self._error: ApiError | None = None  # of the last request, if it failed
         self._failing: tuple[type[ApiError], int] | None = None  # how listing fails, as reported
         self._list_begun = 0.0
+        self._absent_since: float | None = None
 
     @property
     def store(self) -> Store[T]:
@@ -199,10 +205,16 @@ class Informer(Generic[T]):
         failure, _ = classify(error)
         if failure not in (Failure.EXPIRED, Failure.TOO_LARGE):  # those have an answer of their own
             self._report(error)
-        if self._absent_is_empty and isinstance(error, Forbidden | NotFound):
+        if self._absent_is_empty and isinstance(error, Forbidden | NotFound) and self._absence_lasts():
             return reflector.Absent()
         self._liveness.broken()
         return reflector.ListFailed(failure, retry_after(error))
+
+    def _absence_lasts(self) -> bool:
+        now = self._clock.monotonic()
+        if self._absent_since is None:
+            self._absent_since = now
+        return not len(self.store) or now - self._absent_since >= ABSENCE_SECONDS
 
     def _report(self, error: ApiError) -> None:
         failing = (type(error), error.status if isinstance(error, StatusError) else 0)
@@ -225,6 +237,7 @@ class Informer(Generic[T]):
 
     def _recovered(self) -> None:
         self._error = None
+        self._absent_since = None
         self._pauses.succeeded()
         if self._failing is None:
             return
