@@ -11,6 +11,9 @@ import uvloop
 
 T = TypeVar("T")
 
+CLOSING_SECONDS = 0.1
+"""For connections with TLS to say goodbye: the loop must not be closed under them."""
+
 CALL_LIMIT = 60.0
 """Seconds that a call may take unless told otherwise."""
 
@@ -54,3 +57,4 @@ async def _cancel_all() -> None:
     if tasks:
         await asyncio.wait(tasks, timeout=10.0)
     await asyncio.get_running_loop().shutdown_asyncgens()
+    await asyncio.sleep(CLOSING_SECONDS)

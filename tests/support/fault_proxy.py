@@ -188,7 +188,7 @@ class FaultProxy:
         self._watches[id(request)] = (request, call)
         rng = random.Random(f"{self.seed}/{call}/{self._times[call]}")
         # Dealt when the watch began; those that apply to open watches are looked up at each line.
-        ends = [(fault, rng.randint(0, 10)) for fault in faults if isinstance(fault.action, Cut | Expire)]
+        ends = [(fault, rng.randint(0, 3)) for fault in faults if isinstance(fault.action, Cut | Expire)]
         lines = 0
         try:
             async for line in self._paced(answer, call):

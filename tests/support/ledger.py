@@ -112,7 +112,9 @@ class Ledger:
         for entry in accepted:
             if entry.status == 200 and f"refreshed {len(entry.owed)} " in entry.text:
                 found = (probe.refreshed(key, entry.sent) for key in entry.owed)
-                untrue += sum(each is None or each.stamp > entry.answered for each in found)
+                untrue += sum(
+                    each is None or (each.stamp > entry.answered and not each.listed) for each in found
+                )
         return Account(
             sent=len(self.entries),
             accepted=len(accepted),

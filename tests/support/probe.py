@@ -1,8 +1,10 @@
 """Proof of refreshes: every value of every Warehouse's annotation, seen by a watch of our own.
 
-It watches the API server directly, past any proxy, and goes on from the same version when the API server is
-killed, so no value is missed. A value names the moment at which its patch began, by this machine's clock: a
-value stamped after a delivery was sent, and seen no sooner than stamped, is a refresh for that delivery.
+It watches the API server directly, past any proxy, and goes on from the same version after a break. Only an
+API server that was started anew may know that version no more: what was written and overwritten in between is
+not seen then, and the next value is marked as listed. A value names the moment at which its patch began, by
+this machine's clock: a value stamped after a delivery was sent, and seen no sooner than stamped, is a refresh
+for that delivery.
 """
 
 import asyncio
@@ -38,6 +40,8 @@ class Sighting:
     seen: int
     """When it was seen, likewise."""
     version: int
+    listed: bool
+    """Whether it was found by a list: there may have been others before it, unseen."""
 
 
 class Probe:
@@ -82,7 +86,7 @@ class Probe:
         self._background.call(self._list())
 
     def refreshed(self, key: str, since: int) -> Sighting | None:
-        """Return the first value whose patch began at ``since`` or later; ``key`` is namespace/name, or a UID."""
+        """Return the first value whose patch began at ``since`` or later; ``key``: namespace/name, or UID."""
         for sighting in self.sightings.get(key, ()):
             if sighting.stamp >= since and sighting.seen >= sighting.stamp:
                 return sighting
@@ -116,7 +120,7 @@ class Probe:
             answer.raise_for_status()
             body = await answer.json()
         for item in body["items"]:
-            self._see(item)
+            self._see(item, listed=True)
         return str(body["metadata"]["resourceVersion"])
 
     async def _follow(self, version: str) -> None:
@@ -136,11 +140,11 @@ class Probe:
                             break
                         version = event["object"]["metadata"]["resourceVersion"]
                         if event["type"] in ("ADDED", "MODIFIED"):
-                            self._see(event["object"])
+                            self._see(event["object"], listed=False)
             except (aiohttp.ClientError, OSError, ValueError, TimeoutError):
                 await asyncio.sleep(PAUSE)
 
-    def _see(self, item: Any) -> None:
+    def _see(self, item: Any, *, listed: bool) -> None:
         meta = item["metadata"]
         value = meta.get("annotations", {}).get(REFRESH_ANNOTATION)
         stamp = micros(value) if value else None
@@ -153,7 +157,7 @@ class Probe:
         for key in (uid, f"{meta['namespace']}/{meta['name']}"):
             many = self.sightings.setdefault(key, [])
             if not many or many[-1].value != value or many[-1].uid != uid:
-                many.append(Sighting(uid, value, stamp, now(), version))
+                many.append(Sighting(uid, value, stamp, now(), version, listed))
 
 
 def now() -> int:
