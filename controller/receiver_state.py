@@ -52,11 +52,6 @@ class ReceiverState(NamedTuple):
     factors: str = ""
     """Which second factors it demands, for people; empty for none."""
 
-    @property
-    def refused(self) -> bool:
-        """Whether its Secret was never read, since we may not."""
-        return self.state is State.PENDING and self.reason == UNREADABLE_REASON
-
 
 def conflict(name: str, claimants: list[str]) -> ReceiverState:
     """Return the state of a receiver whose path others come to as well."""

@@ -18,21 +18,25 @@ from controller.runtime.client import Client
 from controller.runtime.clock import Clock
 from controller.runtime.errors import ApiError, Forbidden
 from controller.runtime.informer import ForbiddenRetry, Informer, InformerObserver
-from controller.throttle import TokenBucket
+from controller.throttle import Slots, TokenBucket
 
-FORBIDDEN_RATE = 36.0
+FORBIDDEN_RATE = 34.0
 """Requests a second that refused Secrets may cost the API server in all: 1,000 of them, each every 30 s."""
-FORBIDDEN_BURST = 3.0
-"""With the rate, what one second may see: under 40."""
-FORBIDDEN_RETRY = ForbiddenRetry(fast=4.7)
+FORBIDDEN_BURST = 2.0
+"""With the rate, and what a report may overdraw, any one second sees under 40."""
+FORBIDDEN_RETRY = ForbiddenRetry(fast=4.5)
 """Spread by a fifth, so that a right which comes in the first two minutes is noticed within 6 s."""
 FIRST_READS = 16
 """First lists in flight: enough to read 1,000 Secrets in seconds, few enough to notice refusals early."""
 SIGNS = 20
 """First reads looked back at: while most of them were refused, further ones are held to the rate above."""
-REPORT_RANK = 1
-"""Reporting a refusal comes after first reads, which may be of Secrets that can be read, and before what was
-refused twice."""
+YOUNG_SECONDS = 120.0
+"""For so long a Secret wanted since the start goes before those of the start: its Project was just made, and
+gets its right in a moment."""
+OLD_RANK = 1000
+"""The first rank of those that are not young. A first read, which may be granted, goes before a report, and
+that before a retry; who was refused less often goes before the others."""
+REPORT_RANK = OLD_RANK + 1
 REPORT_COST = 3.0
 """Requests: reading the config, writing its status, an Event."""
 KIND = "Secret"
@@ -53,6 +57,8 @@ class _Watch:
         """The first list waited for its turn among what is likely to be refused."""
         self.refusals = 0
         """Since it was last read."""
+        self.young_until = 0.0
+        """Monotonic seconds."""
 
 
 class SecretWatches:
@@ -74,11 +80,12 @@ class SecretWatches:
         self._uses: dict[SecretRef, int] = {}
         self._watches: dict[SecretRef, _Watch] = {}
         self._bucket = TokenBucket(clock, rate=FORBIDDEN_RATE, burst=FORBIDDEN_BURST)
-        self._first_reads = asyncio.Semaphore(FIRST_READS)
+        self._first_reads = Slots(FIRST_READS)
         self._signs: deque[bool] = deque(maxlen=SIGNS)
         self._reported: set[str] = set()
         self._group: asyncio.TaskGroup | None = None
         self._ending = asyncio.Event()
+        self._starting = True
 
     def __len__(self) -> int:
         """Return the number of Secrets that are known to exist."""
@@ -113,7 +120,8 @@ class SecretWatches:
         return SecretState(True, watch.informer.store.get(*ref), watch.problem)
 
     async def wait_tried(self) -> None:
-        """Return when each Secret wanted now was read, or refused, once."""
+        """Return when each Secret wanted now was read, or refused, once: the end of the start."""
+        self._starting = False
         for watch in list(self._watches.values()):
             await watch.tried.wait()
 
@@ -136,6 +144,8 @@ class SecretWatches:
     def _begin(self, ref: SecretRef) -> None:
         namespace, name = ref
         watch = _Watch()
+        if not self._starting:
+            watch.young_until = self._clock.monotonic() + YOUNG_SECONDS
         watch.informer = Informer(
             self._client,
             SECRETS,
@@ -158,10 +168,10 @@ class SecretWatches:
 
     async def _follow(self, ref: SecretRef, watch: _Watch) -> None:
         """Run one informer; the first read waits for its turn."""
-        async with self._first_reads:
+        async with self._first_reads.slot():
             if self._signs and sum(self._signs) > len(self._signs) // 2:
                 watch.paid = True
-                await self._bucket.take()
+                await self._bucket.take(self._rank(watch))
             running = asyncio.ensure_future(watch.informer.run())
             tried = asyncio.ensure_future(watch.tried.wait())
             try:
@@ -177,9 +187,13 @@ class SecretWatches:
             running.cancel()
 
     async def _try_again(self, watch: _Watch) -> None:
-        # Younger first: a Project that was just made gets its right in a moment, an old one may never.
         watch.refusals += 1
-        await self._bucket.take(watch.refusals)
+        await self._bucket.take(self._rank(watch))
+
+    def _rank(self, watch: _Watch) -> int:
+        old = self._clock.monotonic() >= watch.young_until
+        base = OLD_RANK + (watch.refusals > 0) if old else 0
+        return base + min(watch.refusals, OLD_RANK - 1)
 
     def _read(self, ref: SecretRef, watch: _Watch) -> None:
         if not watch.tried.is_set():

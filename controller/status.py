@@ -121,14 +121,11 @@ class StatusReconciler:
             return Done()
         namespace, name = key
         resource = PROJECT_CONFIGS if namespace else CLUSTER_CONFIGS
+        known = dict(zip(seen.receivers, self._receivers.states(key), strict=True))
         try:
             raw = await self._client.get(resource, namespace=namespace or None, name=name)
             config = decode_config(raw, lambda _namespace, _name: None)
-            refused = {state.name for state in self._receivers.states(key) if state.refused}
-            states = [
-                await self._live_state(config, spec, refused=spec.name in refused and spec in seen.receivers)
-                for spec in config.receivers
-            ]
+            states = [await self._live_state(config, spec, known.get(spec)) for spec in config.receivers]
         except NotFound:
             return Done()
         except Forbidden as error:
@@ -168,15 +165,17 @@ class StatusReconciler:
     def _differs(self, config: Config, wanted: Plan) -> bool:
         return entries_differ(config, wanted) or condition_differs(config, wanted)
 
-    async def _live_state(self, config: Config, spec: ReceiverSpec, *, refused: bool) -> ReceiverState:
+    async def _live_state(
+        self, config: Config, spec: ReceiverSpec, seen: ReceiverState | None
+    ) -> ReceiverState:
         """Judge a receiver by its Secret as it is now, not as our watch last saw it.
 
-        ``refused``: we may not read it, so there is nothing to ask.
+        One that our watch has not read at all, or may not, is not asked for: its entry stays as it is.
         """
+        if seen is not None and seen.state is State.PENDING:
+            return seen
         namespace = config.namespace or self._system_namespace
-        if refused:
-            secret = SecretState(known=False, problem=UNREADABLE)
-        elif not spec.secret:
+        if not spec.secret:
             secret = SecretState(known=True)
         else:
             try:

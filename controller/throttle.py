@@ -1,9 +1,10 @@
-"""A token bucket with ranks: bounds the rate of requests that are likely to be refused."""
+"""What holds back requests that are likely to be refused: a token bucket with ranks, and slots."""
 
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from controller.runtime.clock import Clock, Timer
 
@@ -14,8 +15,8 @@ _ROUNDING = 1e-9
 class TokenBucket:
     """Lets ``rate`` takers through in a second, and ``burst`` at once after a quiet time.
 
-    Who waits is served by rank, the lowest first, and in order within a rank. ``_timer`` is set exactly while
-    somebody waits.
+    Who waits is served by rank, the lowest first, and within a rank the latest first: a newcomer need not
+    wait behind a thousand others. ``_timer`` is set exactly while somebody waits.
     """
 
     def __init__(self, clock: Clock, *, rate: float, burst: float) -> None:
@@ -36,7 +37,7 @@ class TokenBucket:
 
     def call(self, callback: Callable[[], None], *, rank: int = 0, cost: float = 1.0) -> None:
         """Call back, at once or later, when ``cost`` requests may be made."""
-        heapq.heappush(self._waiting, (rank, next(self._numbers), cost, callback))
+        heapq.heappush(self._waiting, (rank, -next(self._numbers), cost, callback))
         if self._timer is None:
             self._serve()
 
@@ -60,3 +61,38 @@ class TokenBucket:
             callback()
         if self._waiting and self._timer is None:
             self._timer = self._clock.call_later((1.0 - self._tokens) / self._rate, self._serve)
+
+
+class Slots:
+    """A semaphore that serves the latest comer first, as TokenBucket does."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: list[asyncio.Future[None]] = []
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Hold a slot; waits for a free one."""
+        if self._free:
+            self._free -= 1
+        else:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():  # it was handed over at the same moment
+                    self._release()
+                raise
+        try:
+            yield
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        while self._waiting:
+            turn = self._waiting.pop()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
