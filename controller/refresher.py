@@ -46,6 +46,11 @@ so that the sender is told."""
 REFUSAL_RETRY = 1.0
 """Seconds between attempts meanwhile."""
 
+REFUSAL_REMEMBERED = 600.0
+"""Seconds for which a refusal that was final is final at once when it comes again."""
+REFUSALS_REMEMBERED = 10_000
+"""Targets for which that is remembered."""
+
 LONGEST_RETRY_AFTER = 60.0
 """Seconds: a larger ``Retry-After`` is honoured up to here, so that no header can park a refresh for good."""
 
@@ -53,7 +58,6 @@ COMPLAINT_INTERVAL = 10.0
 """Seconds between log lines about refreshes that fail for now: an outage must not fill the log."""
 
 _RESOURCES = {"Warehouse": WAREHOUSES, "Promotion": PROMOTIONS}
-_REQUEST_TIMEOUT = 408
 
 log = structlog.get_logger()
 
@@ -177,9 +181,8 @@ class Refresher:
                     return self._retry(target, batches, RIGHT_MISSING_RETRY)
                 if allowed is None:
                     return self._retry(target, batches, None)
-                now = self._clock.monotonic()
-                since = self._refused.get(target, now)
-                if now - since < REFUSAL_SECONDS:
+                if not self._lasting(target):
+                    since = self._refused[target]
                     outcome = self._retry(target, batches, REFUSAL_RETRY)
                     self._refused[target] = since
                     return outcome
@@ -217,7 +220,8 @@ class Refresher:
 
     def _settle(self, target: Target, batches: list[Batch], how: Settled) -> None:
         self._failing.discard(target)
-        self._refused.pop(target, None)
+        if how is not Settled.REJECTED:
+            self._refused.pop(target, None)
         self._metrics.refreshed(target.kind, how.value)
         for batch in batches:
             batch.settle(how)
@@ -229,6 +233,16 @@ class Refresher:
         unfinished = [batch for batch in batches if not batch.done]
         self._asked[target] = unfinished + self._asked.get(target, [])
         return Retry(after)
+
+    def _lasting(self, target: Target) -> bool:
+        """Whether this target has been refused for so long, or was lately, that the refusal counts."""
+        now = self._clock.monotonic()
+        since = self._refused.get(target)
+        if since is None or now - since > REFUSAL_REMEMBERED:
+            if len(self._refused) >= REFUSALS_REMEMBERED:
+                self._refused.clear()
+            since = self._refused[target] = now
+        return now - since >= REFUSAL_SECONDS
 
     def _complain(self, target: Target, error: ApiError) -> None:
         now = self._clock.monotonic()

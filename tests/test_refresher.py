@@ -262,6 +262,27 @@ def test_a_403_that_passes_is_none() -> None:
     run(scenario())
 
 
+def test_a_403_that_was_final_is_final_at_once_when_it_comes_again() -> None:
+    """The sender of the next event need not wait to be told the same."""
+
+    async def scenario() -> None:
+        async with Refreshing() as site:
+            target = site.target("w")
+            site.kube.fail(refused(403), verb="patch")
+            first = site.ask(target)
+            await site.clock.advance(4.0)
+            assert first.rejected == 1
+            second = site.ask(target)
+            await site.clock.settle()
+            assert second.rejected == 1
+            site.kube.heal()
+            third = site.ask(target)
+            await site.clock.settle()
+            assert third.persisted == 1
+
+    run(scenario())
+
+
 def test_a_rejection_is_told() -> None:
     """The API server's message is in the log and in an Event on the Warehouse; the others are refreshed."""
 
