@@ -40,7 +40,7 @@ NAMES = {
     f"{PREFIX}_journal_pending": set(),
     f"{PREFIX}_build_info": {"version"},
 }
-"""CONTRACT.md, section 7: every metric by name, with its labels."""
+"""Every metric that the README promises, by name, with its labels."""
 HISTOGRAMS = {
     name for name in NAMES if name.endswith(("duration_seconds", "lag_seconds", "matched_warehouses"))
 }

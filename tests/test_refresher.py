@@ -1,4 +1,4 @@
-"""Refreshing: every row of CONTRACT.md's section 5, on the real queue and workers."""
+"""Refreshing: what follows each answer of the API server, on the real queue and workers."""
 
 import itertools
 import re

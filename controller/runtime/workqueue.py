@@ -1,7 +1,7 @@
 """The workqueue: which key is to be reconciled next, and by exactly one worker.
 
 The queue holds keys, never objects: a key says "look at this again", and asking twice before anybody has
-looked is asking once. What it guarantees, and where the rules are known from (DESIGN.md, rows 19-24;
+looked is asking once. What it guarantees, and where the rules are known from (docs/runtime.md, rows 19-24;
 client-go util/workqueue; controller-runtime pkg/controller/priorityqueue):
 
 - a key is handed to one worker at a time; asked for while a worker has it, it runs exactly once more after;

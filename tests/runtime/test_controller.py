@@ -1,4 +1,4 @@
-"""Workers: row 20 of DESIGN.md, and what each outcome does to a key."""
+"""Workers: row 20 of docs/runtime.md, and what each outcome does to a key."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""The workqueue against DESIGN.md's rows 19 and 21-24, and against a simple model of itself."""
+"""The workqueue: rows 19 and 21-24 of docs/runtime.md, and a simple model of itself."""
 
 import asyncio
 import random
