@@ -30,7 +30,7 @@ class Plan(NamedTuple):
 
 def plan(config: Config, states: Sequence[ReceiverState], base_url: str) -> Plan:
     """Plan the status of a config whose Azure receivers stand as in ``states``."""
-    existing = {entry.get("name"): entry for entry in reversed(config.entries)}
+    existing = {_name(entry): entry for entry in reversed(config.entries)}
     planned: dict[str, dict[str, Any]] = {}
     for state in states:
         before = existing.get(state.name)
@@ -48,7 +48,7 @@ def plan(config: Config, states: Sequence[ReceiverState], base_url: str) -> Plan
     foreign = [
         entry
         for entry in config.entries
-        if entry.get("name") not in azure and digest_in(entry.get("path")) is None
+        if _name(entry) not in azure and digest_in(entry.get("path")) is None
     ]
     entries = _in_order(config.order, planned, foreign)
     ours = tuple((e["name"], str(e.get("path")), str(e.get("url"))) for e in planned.values())
@@ -100,6 +100,11 @@ def _in_order(
     place = {name: number for number, name in reversed(list(enumerate(order)))}
     entries = [*planned.values(), *foreign]
     return sorted(entries, key=lambda entry: place.get(str(entry.get("name")), len(place)))
+
+
+def _name(entry: dict[str, Any]) -> str | None:
+    name = entry.get("name")
+    return name if isinstance(name, str) else None
 
 
 def _condition(states: Sequence[ReceiverState]) -> tuple[tuple[str, str, str] | None, bool]:
