@@ -13,8 +13,13 @@ def memory(pid: int) -> int:
 
 
 def peak_memory(pid: int) -> int:
-    """The most resident bytes since the process began."""
+    """The most resident bytes since the process began, or since ``forget_peak``."""
     return _status(pid, "VmHWM") * 1024
+
+
+def forget_peak(pid: int) -> None:
+    """Let the peak begin anew from what is resident now."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")  # proc(5)
 
 
 def open_files(pid: int) -> int:

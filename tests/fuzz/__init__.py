@@ -1,0 +1,1 @@
+"""Hostile input on the public port of a running receiver."""
