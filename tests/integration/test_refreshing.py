@@ -150,3 +150,20 @@ def test_a_refused_warehouse_is_rejected_and_holds_up_nobody(
 
 def _url(receiver: ReceiverProcess, project: Project) -> str:
     return f"http://127.0.0.1:{receiver.port}{project.path}"
+
+
+def test_row_25_our_own_patch_comes_back_and_is_never_acted_on(
+    project: Project, start_receiver: ReceiverFactory
+) -> None:
+    """The watch brings each patch back as an update: acting on it would go round for ever."""
+    project.add_warehouse("app", image(f"{REGISTRY}/app"))
+    receiver = start_receiver()
+    unhandled = receiver.metric("kargo_azure_receiver_unhandled_refreshes")
+    assert receiver.post(project.path, image_push("app")).status == 200
+    eventually(lambda: receiver.metric("kargo_azure_receiver_unhandled_refreshes") > unhandled)
+    value = project.refresh("app")
+    project.set_handled("app", str(value))
+    eventually(lambda: receiver.metric("kargo_azure_receiver_unhandled_refreshes") == unhandled)
+    assert receiver.metric("kargo_azure_receiver_refresh_total", kind="Warehouse", result="persisted") == 1
+    assert receiver.metric("kargo_azure_receiver_handled_lag_seconds_count") == 1
+    assert project.refresh("app") == value
