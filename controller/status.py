@@ -134,10 +134,10 @@ class StatusReconciler:
             log.warning("status_not_read", config=_display(key), error=str(error))
             return Retry()
         wanted = plan(config, states, self._base_url)
-        patch = self._patch(key, config, wanted)
-        if patch is None:
+        due = self._due(key, config, wanted)
+        if not due:
             return Done()
-        return await self._write(key, resource, config, wanted, patch)
+        return await self._write(key, resource, config, wanted, due)
 
     def _forget_outdated(self, key: ConfigKey, wanted: Plan) -> None:
         """Forget what we wrote once we want something else, whichever replica writes that.
@@ -194,8 +194,8 @@ class StatusReconciler:
                 state = conflict(spec.name, [name, *others])
         return state
 
-    def _patch(self, key: ConfigKey, config: Config, wanted: Plan) -> bytes | None:
-        """Return the merge patch that is due; None if nothing is, or if another writer insists."""
+    def _due(self, key: ConfigKey, config: Config, wanted: Plan) -> dict[str, object]:
+        """Return the fields of status to write; none if nothing differs, or if another writer insists."""
         status: dict[str, object] = {}
         if entries_differ(config, wanted):
             if self._written.get(key) == wanted.ours:
@@ -210,22 +210,20 @@ class StatusReconciler:
             else:
                 now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock.time()))
                 status["conditions"] = conditions_with(config, wanted, now)
-        if not status:
-            return None
-        metadata = {"resourceVersion": config.version}
-        return msgspec.json.encode({"metadata": metadata, "status": status})
+        return status
 
     async def _write(
-        self, key: ConfigKey, resource: Resource, config: Config, wanted: Plan, patch: bytes
+        self, key: ConfigKey, resource: Resource, config: Config, wanted: Plan, due: dict[str, object]
     ) -> Outcome:
         namespace, name = key
+        patch = {"metadata": {"resourceVersion": config.version}, "status": due}
         try:
             await self._client.patch(
                 resource,
                 namespace=namespace or None,
                 name=name,
                 subresource="status",
-                body=patch,
+                body=msgspec.json.encode(patch),
                 field_manager=FIELD_MANAGER,
                 metadata_only=True,
             )
@@ -242,9 +240,9 @@ class StatusReconciler:
             log.warning("status_not_written", config=_display(key), error=str(error))
             return Retry()
         self._metrics.status_write("written")
-        if entries_differ(config, wanted):
+        if "webhookReceivers" in due:
             self._written[key] = wanted.ours
-        if condition_differs(config, wanted):
+        if "conditions" in due:
             written, times = self._conditions.get(key, (None, 0))
             self._conditions[key] = (wanted.condition, times + 1 if written == wanted.condition else 1)
             self._announce(key, config, wanted)
