@@ -54,7 +54,7 @@ class Informer(Generic[T]):
 
     - ``decode(raw, known)`` turns the JSON of one object into what is kept; ``known(namespace, name)`` looks
       up what is stored. It raises ``msgspec.MsgspecError`` for an object that it can't: that one is
-      quarantined (see Mirror). It is not called for an object whose stored version is the same.
+      quarantined (see Mirror). In a list it is not called for an object whose stored version is the same.
     - ``absent_is_empty``: a list answered by 403 or 404 counts as an empty one; it is tried again about every
       30 s. Where something is stored, only once that has lasted a minute (ABSENCE_SECONDS). Otherwise every
       failure is backed off, 0.8 to 30 s, without end, and what is stored stays.
@@ -114,6 +114,7 @@ class Informer(Generic[T]):
         self._error: ApiError | None = None  # of the last request, if it failed
         self._failing: tuple[type[ApiError], int] | None = None  # how listing fails, as reported
         self._list_begun = 0.0
+        self._ahead: tuple[reflector.ListPage, asyncio.Task[bytes]] | None = None
         self._absent_since: float | None = None
 
     @property
@@ -156,6 +157,7 @@ class Informer(Generic[T]):
                 assert stimulus is not None, instructions  # noqa: S101  each step ends in something to wait for
                 self._state, instructions = reflector.step(self._state, stimulus)
         finally:
+            self._drop_ahead()
             self._break()
 
     async def _perform(self, instruction: reflector.Instruction) -> reflector.Stimulus | None:
@@ -187,18 +189,45 @@ class Informer(Generic[T]):
             self._mirror.begin_list()
             self._list_begun = self._clock.monotonic()
         try:
-            body = await self._client.list_page(
-                self._resource, **self._scope, limit=page.limit, continue_token=page.token or None
-            )
-            found = parse_page(body)
+            found = parse_page(await self._page(page))
             if not found.version:
                 raise self._malformed("the list has no resourceVersion")
         except ApiError as error:
             return self._list_failed(error)
         except UNDECODABLE as error:
             return self._list_failed(self._malformed(f"the list can't be read: {error}"))
-        self._mirror.collect(found.items or [])
+        if found.token:
+            self._ask_ahead(reflector.ListPage(found.token, page.limit))
+            await asyncio.sleep(0)  # it is sent now
+        await self._mirror.collect(found.items or [])
         return reflector.Page(found.token, found.version)
+
+    async def _page(self, page: reflector.ListPage) -> bytes:
+        """Return a page, which may have been asked for already."""
+        if self._ahead is None or self._ahead[0] != page:
+            self._drop_ahead()
+            self._ask_ahead(page)
+        assert self._ahead is not None  # noqa: S101
+        _, asking = self._ahead
+        try:
+            return await asking
+        finally:
+            self._drop_ahead()
+
+    def _ask_ahead(self, page: reflector.ListPage) -> None:
+        """Ask for a page now: the server makes it while the one before is decoded. Never more than one."""
+        asking = self._client.list_page(
+            self._resource, **self._scope, limit=page.limit, continue_token=page.token or None
+        )
+        self._ahead = page, asyncio.get_running_loop().create_task(asking)
+
+    def _drop_ahead(self) -> None:
+        if self._ahead is not None:
+            _, asking = self._ahead
+            self._ahead = None
+            if asking.done() and not asking.cancelled():
+                asking.exception()  # it is nobody's concern any more
+            asking.cancel()
 
     def _list_failed(self, error: ApiError) -> reflector.Stimulus:
         self._error = error

@@ -1,6 +1,7 @@
 """Keeps a store equal to what lists and watches say, and tells handlers of each difference."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
@@ -17,7 +18,9 @@ T = TypeVar("T", bound=Stored)
 H = TypeVar("H", contravariant=True)
 
 TURN = 200
-"""Objects of a list handled before other tasks get a turn of the event loop: a millisecond or two."""
+"""Objects of a list published before other tasks get a turn of the event loop: a millisecond or two."""
+DECODE_TURN = 50
+"""The same for decoding, which takes four times as long."""
 
 
 class Handler(Protocol[H]):
@@ -65,19 +68,33 @@ class Mirror(Generic[T]):
         """Forget the pages collected so far."""
         self._listed = {}
 
-    def collect(self, items: list[msgspec.Raw]) -> None:
+    async def collect(self, items: list[msgspec.Raw]) -> None:
         """Decode one page and keep its objects aside; those whose version is stored are kept as they are."""
-        for raw in items:
-            try:
-                meta = parse_meta(raw)
-            except UNDECODABLE as error:
-                self._reject(None, error)
-                continue
-            obj = self._resolve(raw, meta)
-            if obj is not None:
-                self._listed.setdefault(meta.namespace, {})[obj.name] = obj
-            elif (meta.namespace, meta.name) in self._quarantine:
-                self._listed.setdefault(meta.namespace, {})[meta.name] = None
+        for index, raw in enumerate(items):
+            self._collect(raw)
+            if index % DECODE_TURN == DECODE_TURN - 1:
+                await asyncio.sleep(0)
+
+    def _collect(self, raw: msgspec.Raw) -> None:
+        if not len(self.store):  # the first list: no version is known that would spare the decoding
+            with contextlib.suppress(*UNDECODABLE):
+                obj = self._decode(raw, self.store.get)
+                if obj is not None:
+                    self._heal(obj.namespace, obj.name)
+                    self._listed.setdefault(obj.namespace, {})[obj.name] = obj
+                    return
+                if not self._quarantine:
+                    return
+        try:
+            meta = parse_meta(raw)
+        except UNDECODABLE as error:
+            self._reject(None, error)
+            return
+        obj = self._resolve(raw, meta)
+        if obj is not None:
+            self._listed.setdefault(meta.namespace, {})[obj.name] = obj
+        elif (meta.namespace, meta.name) in self._quarantine:
+            self._listed.setdefault(meta.namespace, {})[meta.name] = None
 
     async def publish(self) -> None:
         """Make the store equal to the collected pages, as one stream of deletes, adds and updates."""
@@ -101,6 +118,14 @@ class Mirror(Generic[T]):
 
         Raises what UNDECODABLE names if not even the object's identity can be read.
         """
+        if kind != "DELETED":
+            # Nearly always a version that is new and sound: its identity need not be read beforehand.
+            with contextlib.suppress(*UNDECODABLE):
+                new = self._decode(raw, self.store.get)
+                if new is not None:
+                    self._heal(new.namespace, new.name)
+                    self._put(new)
+                    return new.version
         meta = parse_meta(raw)
         new = None if kind == "DELETED" else self._resolve(raw, meta)
         if new is not None:
@@ -123,13 +148,16 @@ class Mirror(Generic[T]):
         except UNDECODABLE as error:
             self._reject(meta, error)
             return known
-        if self._quarantine:
-            self._quarantine.pop((meta.namespace, meta.name), None)
+        self._heal(meta.namespace, meta.name)
         return new
+
+    def _heal(self, namespace: str, name: str) -> None:
+        if self._quarantine:
+            self._quarantine.pop((namespace, name), None)
 
     def _put(self, new: T) -> None:
         old = self.store.get(new.namespace, new.name)
-        if old is new:
+        if old is new or (old is not None and old.version == new.version and old.uid == new.uid):
             return
         if old is not None and old.uid == new.uid:
             self._writer.put(new)
