@@ -1,7 +1,7 @@
 """What every fault test stands on: a control plane, a receiver with a journal, senders and the proof."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,12 +49,16 @@ class Stage:
         return Field(self.new_project().create(), repositories=repositories, fan_out=fan_out).create()
 
     def receiver(
-        self, *flags: str, proxy: FaultProxy | None = None, data: Path | None = None
+        self,
+        *flags: str,
+        proxy: FaultProxy | None = None,
+        data: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> ReceiverProcess:
         """Start a receiver with a journal (in ``data``, or the stage's own); through a proxy if given."""
         kubeconfig = None if proxy is None else proxy.kubeconfig(self.start.kubeconfig)
         # Not in asyncio's debug mode, which costs more than the work that is watched here.
-        plain = {"PYTHONASYNCIODEBUG": ""}
+        plain = {"PYTHONASYNCIODEBUG": "", **(environment or {})}
         return self.start(f"--data-dir={data or self.data}", *flags, kubeconfig=kubeconfig, environment=plain)
 
     def sender(self, field: Field, receiver: ReceiverProcess, *, at_once: int = 16) -> Sender:
