@@ -45,7 +45,8 @@ class Pod:
         try:
             with urllib.request.urlopen(f"http://{HOST}:{self.admin_port}{self.readiness}", timeout=5):
                 return True
-        except urllib.error.HTTPError:
+        except urllib.error.HTTPError as error:
+            error.close()
             return False
 
     def wait_ready(self) -> None:
