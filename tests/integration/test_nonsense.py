@@ -95,18 +95,24 @@ def test_a_receiver_starts_among_nonsense(
         odd += matches
     project.add_warehouse("good", image(GOOD))
     azure = {"name": project.receiver, "azure": {"secretRef": {"name": project.secret_name}}}
-    for receivers in (
-        [None, 5, "x", {"name": 7, "azure": {}}, {"azure": {"secretRef": {"name": "x"}}}, azure],
-        [{"name": "odd", "azure": None}, {"name": "odder", "azure": {"secretRef": "x"}}, azure],
-    ):
-        project.put_receivers(receivers)
-        receiver = start_receiver()
-        assert _refreshed(receiver, project) == 1 + odd
-        receiver.kill()
-    other = new_project().create()
-    other.put_receivers("nonsense")
-    other.put_receivers({"name": "nonsense"})
+    odd_receivers: list[Any] = [
+        None,
+        5,
+        "x",
+        {"name": 7, "azure": {}},
+        {"azure": {"secretRef": {"name": "x"}}},
+    ]
+    odd_receivers += [{"name": "odd", "azure": None}, {"name": "odder", "azure": {"secretRef": "x"}}]
+    project.put_receivers([*odd_receivers, azure])
     receiver = start_receiver()
+    assert _refreshed(receiver, project) == 1 + odd
+    other = new_project().create()
+    receivers: Any
+    for receivers in ("nonsense", {"name": "nonsense"}, None, odd_receivers):
+        other.put_receivers(receivers)
+    project.put_secret({"secret": f"{project.secret}-2"})  # seen after all that
+    eventually(lambda: receiver.post(project.path, b"").status == 404)
+    project.secret = f"{project.secret}-2"
     assert _refreshed(receiver, project) == 1 + odd
     control_plane.api.delete(f"{kargo.API}/namespaces/{project.name}/warehouses")
 
