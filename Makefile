@@ -9,6 +9,7 @@ ARGS ?=
 CLUSTER ?= local
 VENV := .venv
 BIN := $(VENV)/bin
+VERSION := $(shell sed -n 's/^version = //p' setup.cfg)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -29,6 +30,18 @@ run: $(VENV)/ready ## see it work: a control plane, the receiver, and events as 
 test: $(VENV)/ready ## run all tests, those on a real control plane too
 	@exec $(BIN)/python -m pytest $(ARGS)
 
+.PHONY: faults
+faults: $(VENV)/ready ## kill, cut, delay, refuse: all of the fault suite (FAULTS_SEED=… repeats a run)
+	@FAULTS=full exec $(BIN)/python -m pytest tests/faults $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(VENV)/ready ## attack the public port with 100,000 bodies, and with requests that no sender makes
+	@FUZZ=$${FUZZ:-100000} exec $(BIN)/python -m pytest tests/fuzz $(ARGS)
+
+.PHONY: soak
+soak: $(VENV)/ready ## mixed load with faults for SOAK_SECONDS (600): at the end nothing has grown
+	@SOAK_SECONDS=$${SOAK_SECONDS:-600} exec $(BIN)/python -m pytest tests/faults/test_soak.py $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/ready ## measure, beside what this machine can do at best (SCALE=10k, 50k or 100k Warehouses)
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
@@ -38,16 +51,45 @@ e2e: $(VENV)/ready ## run it deployed: in kind where Docker works, else on a con
 	@exec $(BIN)/python -m pytest e2e $(ARGS)
 
 .PHONY: check
-check: $(VENV)/ready ## check style, types and the direction of imports
+check: $(VENV)/supply ## check style, types, the direction of imports, and known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	@$(MAKE) audit
+
+.PHONY: audit
+audit: $(VENV)/supply ## ask PyPI for known vulnerabilities of what the image is built from
+	@$(BIN)/python -m e2e.tools.audit
 
 .PHONY: format
 format: $(VENV)/ready ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+.PHONY: image
+image: ## build the receiver's image (PYTHON_IMAGE=…: another base image)
+	@command -v docker >/dev/null || { echo "error: no docker found: it builds the image" >&2; exit 1; }
+	docker build $(if $(PYTHON_IMAGE),--build-arg PYTHON=$(PYTHON_IMAGE)) -t kargo-azure-receiver:$(VERSION) .
+
+.PHONY: sbom
+sbom: $(VENV)/supply ## write the image's bill of materials (build/sbom.cdx.json)
+	@$(BIN)/python -m e2e.tools.sbom
+
+.PHONY: lock
+lock: $(VENV)/supply ## bring the locked requirements in line with setup.cfg (ARGS=--upgrade: to the newest)
+	$(LOCK) setup.cfg -o requirements.lock
+	echo 'setuptools>=77' | $(LOCK) - -o requirements-build.lock
+LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 \
+  --custom-compile-command 'make lock' $(ARGS)
+
+.PHONY: dashboard
+dashboard: $(VENV)/ready ## write the Grafana dashboard from its program
+	@exec $(BIN)/python manifests/components/monitoring/dashboard.py
+
+.PHONY: tools
+tools: $(VENV)/ready ## fetch promtool and the CRDs of others, for the tests of manifests and alerts
+	@exec $(BIN)/python -m e2e.tools
 
 .PHONY: controlplane
 controlplane: $(VENV)/ready ## build etcd, kube-apiserver and kubectl, once, and say where they are
@@ -68,5 +110,11 @@ $(VENV)/ready: setup.cfg pyproject.toml
 	  || { echo "error: $(PYTHON) cannot make virtual environments: install python3-venv (Debian, Ubuntu)" >&2; exit 1; }
 	@echo "Installing the project and its tools into $(VENV) …"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check,dashboard]'
+	@touch $@
+
+# Apart: nobody needs these to see it run or to test it.
+$(VENV)/supply: $(VENV)/ready
+	@echo "Installing the tools for locks, audits and bills of materials …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[supply]'
 	@touch $@
