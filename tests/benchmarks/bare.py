@@ -20,7 +20,8 @@ T = TypeVar("T")
 
 PAGE = 500
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-_CONTINUE = re.compile(rb'"continue":"([^"]*)"')  # it stands in the first bytes of a page
+_CONTINUE = re.compile(rb'"metadata":\{"continue":"([^"]+)"')
+_TAIL = 4096  # bytes at the end of a page, where its metadata stands
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -61,8 +62,8 @@ class BareClient:
                 body = await response.read()
                 response.raise_for_status()
             size += len(body)
-            found = _CONTINUE.search(body, 0, 4096)
-            if found is None or not found[1]:
+            found = _CONTINUE.search(body, max(0, len(body) - _TAIL))
+            if found is None:
                 return time.perf_counter() - began, size
             token = found[1]
 

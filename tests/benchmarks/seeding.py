@@ -34,17 +34,17 @@ def create_without_status(plane: ControlPlane, plural: str) -> None:
     raise LookupError(plural)
 
 
-def add_status(plane: ControlPlane, plural: str) -> None:
-    """Give the CRD its status subresource, and wait until it is served."""
+def set_status(plane: ControlPlane, plural: str, *, on: bool) -> None:
+    """Give the CRD its status subresource or take it away, and wait until that is served."""
     path = f"{CRDS}/{plural}.kargo.akuity.io"
     versions = plane.api.get(path)["spec"]["versions"]
     for version in versions:
-        version["subresources"] = {"status": {}}
+        version["subresources"] = {"status": {}} if on else {}
     plane.api.patch(path, {"spec": {"versions": versions}})
     deadline = time.monotonic() + _LIMIT
     while True:
         served = plane.api.get(kargo.API)["resources"]
-        if any(each["name"] == f"{plural}/status" for each in served):
+        if on == any(each["name"] == f"{plural}/status" for each in served):
             return
         if time.monotonic() > deadline:
             raise TimeoutError(f"{plural}/status is not served")

@@ -65,14 +65,21 @@ class Stage:
         self.kubeconfig = kargo.receiver_kubeconfig(plane)
         # Under this account, as the receiver's: the API server's fairness treats all the same.
         self.token = plane.token(kargo.SERVICE_ACCOUNT, kargo.SERVICE_ACCOUNT_NAMESPACE)
+        self.grow(self.warehouses)
+        say(f"{self.warehouses:,} Warehouses created in {time.monotonic() - began:.0f} s")
+
+    def grow(self, warehouses: int, since: int = 0) -> None:
+        """Create the Warehouses from ``since`` on, until there are so many."""
 
         async def create() -> None:
             async with self.admin() as client:
-                await seeding.create_warehouses(client, range(self.warehouses))
+                await seeding.create_warehouses(client, range(since, warehouses))
 
+        if since:
+            seeding.set_status(self.plane, "warehouses", on=False)
         run(create())
-        seeding.add_status(plane, "warehouses")
-        say(f"{self.warehouses:,} Warehouses created in {time.monotonic() - began:.0f} s")
+        seeding.set_status(self.plane, "warehouses", on=True)
+        self.warehouses = warehouses
 
     # -- clients
 
