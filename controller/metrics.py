@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
+from controller.counters import ReadCounter
+
 PREFIX = "kargo_azure_receiver"
 
 SOURCES = ("acr", "azure-devops", "event-grid", "unknown")
@@ -210,6 +212,12 @@ class Metrics:
         self.receivers = gauge("receivers", "Azure receivers by state.", ["state"])
         self.journal_pending = gauge("journal_pending", "Accepted deliveries that are not finished.")
         self.journal_failures = gauge("journal_failing", "1 while the journal can't be written.")
+        self.journal_write_failures = ReadCounter(
+            f"{PREFIX}_journal_write_failures", "Failed attempts to write the journal.", registry=registry
+        )
+        self.journal_moved_aside = ReadCounter(
+            f"{PREFIX}_journal_moved_aside", "Unreadable files of the journal moved aside.", registry=registry
+        )
         self.certificate_expiry = gauge(
             "certificate_expiry_timestamp_seconds", "Unix time at which the TLS certificate expires, or 0."
         )

@@ -22,6 +22,14 @@ class JournalState(Protocol):
     def failing(self) -> bool:
         """Whether it can't be written just now."""
 
+    @property
+    def failures(self) -> int:
+        """How often writing has failed."""
+
+    @property
+    def moved_aside(self) -> int:
+        """How many unreadable files were moved aside."""
+
 
 def connect_queue(metrics: Metrics, queue: WorkQueue[Any]) -> None:
     """Read a workqueue's depth and the age of its work at scrape."""
@@ -65,6 +73,8 @@ def connect_handled(metrics: Metrics, tracker: HandledTracker) -> None:
 
 
 def connect_journal(metrics: Metrics, journal: JournalState) -> None:
-    """Read the journal's backlog at scrape."""
+    """Read the journal's backlog and faults at scrape."""
     read_at_scrape(metrics.journal_pending, lambda: float(journal.pending))
     read_at_scrape(metrics.journal_failures, lambda: float(journal.failing))
+    metrics.journal_write_failures.set_function(lambda: float(journal.failures))
+    metrics.journal_moved_aside.set_function(lambda: float(journal.moved_aside))

@@ -1,12 +1,15 @@
 """Metrics: the names that dashboards rely on, and labels that nobody can blow up."""
 
 import re
+from dataclasses import dataclass
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from controller import metrics
+from controller.counters import ReadCounter
 from controller.metrics import PREFIX, Metrics, read_at_scrape
+from controller.scrape import connect_journal
 
 NAMES = {
     **{
@@ -38,6 +41,9 @@ NAMES = {
     f"{PREFIX}_index_urls": set(),
     f"{PREFIX}_receivers": {"state"},
     f"{PREFIX}_journal_pending": set(),
+    f"{PREFIX}_journal_failing": set(),
+    f"{PREFIX}_journal_write_failures_total": set(),
+    f"{PREFIX}_journal_moved_aside_total": set(),
     f"{PREFIX}_build_info": {"version"},
 }
 """Every metric that the README promises, by name, with its labels."""
@@ -154,6 +160,39 @@ def test_gauges_are_read_when_scraped() -> None:
     read_at_scrape(found.queue_depth, lambda: depth.pop(), "refresh")
     value = found.registry.get_sample_value
     assert [value("workqueue_depth", {"name": "refresh"}) for _ in range(2)] == [7.0, 1.0]
+
+
+@dataclass
+class Journal:
+    """What is measured of a journal."""
+
+    pending: int = 0
+    failing: bool = False
+    failures: int = 0
+    moved_aside: int = 0
+
+
+def test_the_journals_faults_are_counted() -> None:
+    """How often writing failed, and files that were moved aside, are counters: alerts take their rise."""
+    found, journal = Metrics(CollectorRegistry(), version="1"), Journal()
+    names = [f"{PREFIX}_journal_{name}_total" for name in ("write_failures", "moved_aside")]
+    value = found.registry.get_sample_value
+    assert [value(name) for name in names] == [0, 0]
+    connect_journal(found, journal)
+    journal.failures, journal.moved_aside = 3, 1
+    assert [value(name) for name in names] == [3, 1]
+    types = [
+        line.split()[2:] for line in generate_latest(found.registry).decode().splitlines() if "TYPE" in line
+    ]
+    assert {tuple(line) for line in types} >= {(name, "counter") for name in names}
+
+
+def test_a_counter_read_at_scrape_has_its_name_for_itself() -> None:
+    """A second metric of the name is refused at start, not found in a broken scrape."""
+    registry = CollectorRegistry()
+    ReadCounter("x", "X.", registry=registry)
+    with pytest.raises(ValueError, match="Duplicated"):
+        ReadCounter("x", "X.", registry=registry)
 
 
 def test_two_processes_worth_of_metrics_do_not_meet() -> None:
