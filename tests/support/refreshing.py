@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import Counter
 from types import TracebackType
+from typing import Self
 
 from controller.access import AccessReviewer
 from controller.batch import Batch
@@ -50,7 +51,7 @@ class Refreshing:
         )
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def __aenter__(self) -> "Refreshing":
+    async def __aenter__(self) -> Self:
         self._tasks = [
             asyncio.create_task(self.refresher.controller.run()),
             asyncio.create_task(self.events.run()),
