@@ -1,7 +1,7 @@
 """``python -m tests.benchmarks``: measure, and print one table.
 
-``SCALE=50k`` and ``SCALE=100k`` (50,000 on the way) measure the rows that name so many Warehouses; the default
-is 10,000.
+``SCALE=50k`` and ``SCALE=100k`` (50,000 on the way) measure the rows that name so many Warehouses; default is
+10,000.
 """
 
 import argparse
