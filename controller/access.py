@@ -66,7 +66,7 @@ class AccessReviewer:
                 "right_missing",
                 verb=verb,
                 resource=_display(resource, subresource),
-                namespace=namespace,
+                namespace=namespace or "all namespaces",
             )
         elif answer and key in self._reported:
             self._reported.discard(key)

@@ -283,7 +283,8 @@ class StatusReconciler:
     async def _refused(
         self, verb: str, resource: Resource, namespace: str, error: Forbidden, subresource: str = ""
     ) -> Outcome:
-        allowed = await self._access.allowed(verb, resource, namespace, subresource)
+        # Asked for all namespaces at once: it was refused in this one, and one line says enough for all.
+        allowed = await self._access.allowed(verb, resource, "", subresource)
         if allowed is not False:
             log.warning("status_refused", namespace=namespace, error=str(error))
         return Retry(RIGHT_MISSING_RETRY * (1.0 + self._rng.random()))

@@ -42,9 +42,10 @@ def test_with_kargos_rights_alone_all_but_status_and_events_works(
 ) -> None:
     """Pushes refresh, Secrets rotate; what is missing is one line naming verb and resource, and heals."""
     control_plane.kubectl("delete", "projectconfigs", "--all", "--all-namespaces", "--wait=false")
-    project = new_project(secret=GOOD).create()
+    project, other = (new_project(secret=GOOD).create() for _ in range(2))
     project.add_warehouse("app", image(f"{REGISTRY}/app"))
     receiver = start_receiver()
+    assert receiver.post(other.path, ping()).status == 200
     assert receiver.post(project.path, image_push("app")).json == {"msg": "refreshed 1 warehouse(s)"}
     assert project.refresh("app") is not None
     project.secret = f"{GOOD}-2"
@@ -52,7 +53,7 @@ def test_with_kargos_rights_alone_all_but_status_and_events_works(
     eventually(lambda: receiver.post(project.path, ping()).status == 200, limit=2.0)
     lines = eventually(lambda: receiver.events("right_missing"))
     assert [(line["verb"], line["resource"], line["namespace"]) for line in lines] == [
-        ("patch", "projectconfigs/status.kargo.akuity.io", project.name)
+        ("patch", "projectconfigs/status.kargo.akuity.io", "all namespaces")
     ]
     assert lines[0]["level"] == "error"
     assert entries(project.config()) == []

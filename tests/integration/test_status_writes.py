@@ -104,6 +104,24 @@ def test_an_unchanged_status_is_not_written_again(
     assert writes == []
 
 
+def test_what_another_replica_changed_and_changed_back_is_no_dispute(
+    new_project: Callable[..., Project], start_receiver: ReceiverFactory
+) -> None:
+    """A Secret is deleted and made again while we are frozen, and another replica writes what that means."""
+    project = new_project(secret=GOOD).create()
+    receiver = start_receiver(base_url=BASE_URL)
+    eventually(lambda: url_of(project.config(), "azure"))
+    receiver.process.pause()
+    project.delete_secret()
+    path = f"{kargo.API}/namespaces/{project.name}/projectconfigs/{project.name}/status"
+    project.plane.api.patch(path, {"status": {"webhookReceivers": [], "conditions": []}})
+    project.put_secret({"secret": GOOD})
+    receiver.process.resume()
+    eventually(lambda: url_of(project.config(), "azure"), limit=AT_ONCE)
+    assert condition(project.config())["status"] == "True"
+    assert receiver.events("status_disputed") == []
+
+
 class _OtherWriter:
     """Changes an entry, a condition and a field of a status as fast as it can, each time as read before."""
 
