@@ -16,6 +16,7 @@ def test_defaults_fit_together() -> None:
     limits = Limits()
     assert limits.body == 2 * MIB
     assert limits.body_bytes >= 16 * limits.body, "a handful of the longest bodies fit at once"
+    assert limits.receiver_bytes + 4 * limits.body <= limits.body_bytes, "one receiver leaves room for others"
     assert limits.receiver_requests < limits.requests < limits.connections, "a 503 comes before a closed door"
     assert limits.discard > limits.body
 
@@ -51,11 +52,24 @@ def test_requests_of_one_receiver() -> None:
 
 def test_bytes_of_bodies() -> None:
     """Bytes are counted to the last one, and given back."""
-    gate = Gate(Limits(body_bytes=10))
-    assert gate.take(10)
-    assert not gate.take(1)
-    gate.give(1)
-    assert gate.take(1)
+    gate = Gate(Limits(body_bytes=10, receiver_bytes=10))
+    assert gate.take("a", 10)
+    assert not gate.take("b", 1)
+    gate.give("a", 1)
+    assert gate.take("b", 1)
+    gate.give("a", 9)
+    gate.give("b", 1)
+    assert gate.bytes == 0
+
+
+def test_bytes_of_one_receiver() -> None:
+    """Whoever sends large bodies to one receiver leaves the others room for theirs."""
+    gate = Gate(Limits(body_bytes=10, receiver_bytes=7))
+    assert gate.take("a", 7)
+    assert not gate.take("a", 1)
+    assert gate.take("b", 3)
+    gate.give("a", 1)
+    assert gate.take("a", 1)
 
 
 def test_closed_gate_lets_out_but_not_in() -> None:

@@ -6,7 +6,7 @@ from webhook.limits import Limits
 
 
 class Gate:
-    """Counts requests in progress, in all and by receiver, and bytes of bodies being received.
+    """Counts requests in progress and bytes of bodies being received, each in all and by receiver.
 
     ``enter`` and ``leave``, ``take`` and ``give`` come in pairs; each fails by returning False, and then
     counts nothing.
@@ -15,6 +15,7 @@ class Gate:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._by_receiver: dict[str, int] = {}
+        self._bytes_by_receiver: dict[str, int] = {}
         self._empty = asyncio.Event()
         self._empty.set()
         self.requests = 0
@@ -45,16 +46,23 @@ class Gate:
         if not self.requests:
             self._empty.set()
 
-    def take(self, count: int) -> bool:
-        """Count bytes of a body, if there is room for them."""
-        if self.bytes + count > self._limits.body_bytes:
+    def take(self, receiver: str, count: int) -> bool:
+        """Count bytes of a body to this receiver, if there is room for them."""
+        mine = self._bytes_by_receiver.get(receiver, 0) + count
+        if self.bytes + count > self._limits.body_bytes or mine > self._limits.receiver_bytes:
             return False
         self.bytes += count
+        self._bytes_by_receiver[receiver] = mine
         return True
 
-    def give(self, count: int) -> None:
+    def give(self, receiver: str, count: int) -> None:
         """Count bytes of a body as decoded or dropped."""
         self.bytes -= count
+        mine = self._bytes_by_receiver[receiver] - count
+        if mine:
+            self._bytes_by_receiver[receiver] = mine
+        else:
+            del self._bytes_by_receiver[receiver]
 
     async def wait_empty(self, seconds: float) -> bool:
         """Wait until no request is in progress, at most ``seconds``; return whether that is so."""

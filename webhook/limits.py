@@ -57,6 +57,9 @@ class Limits:
     body_bytes: int = 32 * MIB
     """Bytes of bodies that are being received and not yet decoded, in all: 16 of the longest."""
 
+    receiver_bytes: int = 24 * MIB
+    """Of those, bytes of bodies to one receiver: see ``receiver_requests``."""
+
     retry_after: int = 5
     """Seconds in the ``Retry-After`` of a 503. Azure DevOps retries eight times within 183 s."""
 

@@ -96,7 +96,7 @@ class Exchange(httputil.HTTPMessageDelegate):
                 self._end()
         elif self._size + size > self._endpoint.limits.body:
             self._answer(self._endpoint.too_large)
-        elif not self._endpoint.gate.take(size):
+        elif not self._endpoint.gate.take(self._request.receiver_name, size):
             self._answer(self._endpoint.overloaded)
         else:
             self._size += size
@@ -180,7 +180,7 @@ class Exchange(httputil.HTTPMessageDelegate):
 
     def _drop_body(self) -> None:
         if self._size:
-            self._endpoint.gate.give(self._size)
+            self._endpoint.gate.give(self._request.receiver_name, self._size)
             self._size = 0
         self._chunks.clear()
 
