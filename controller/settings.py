@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 from controller import values
 
 DEFAULT_CONCURRENCY = 64
-"""Patches in flight. With 64, an API server on two cores takes a third more than with 32: docs/performance.md."""
+"""Patches in flight. An API server on two cores takes a third more of 64 than of 32: docs/performance.md."""
 ACR_PATIENCE = 5.0
 """Seconds that ACR waits for an answer."""
 
