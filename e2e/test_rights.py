@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
 from e2e.clusters import Cluster
-from e2e.clusters.cluster import NAMESPACE, SERVICE_ACCOUNT, SYSTEM_NAMESPACE, eventually
+from e2e.clusters.cluster import MANIFESTS, NAMESPACE, SERVICE_ACCOUNT, SYSTEM_NAMESPACE, eventually
 from e2e.clusters.user import Operator, User
 from e2e.controlplane import CommandError, ControlPlaneError
 from e2e.demo.events import REGISTRY, acr_push, ping
@@ -413,6 +414,21 @@ def test_every_right_of_kargos_is_in_the_table(cluster: Cluster) -> None:
     roles = (KARGOS, PROJECT_SECRETS, SYSTEM_SECRETS)
     given = set().union(*(rights_of(cluster, role) for role in roles))
     assert given == {right for right in NEEDED if right.role is not OURS} | NOT_USED
+
+
+@pytest.mark.parametrize("overlay", ["own-serviceaccount", "standalone"])
+def test_where_all_roles_are_ours_they_give_what_is_needed(cluster: Cluster, overlay: str) -> None:
+    """Without Kargo's roles our overlays give the rights of the table, and no others."""
+    objects = yaml.safe_load_all(cluster.kubectl("kustomize", str(MANIFESTS / "overlays" / overlay)))
+    given = {
+        (resource, verb)
+        for each in objects
+        if each["kind"] in ("Role", "ClusterRole")
+        for rule in each["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert given == {(right.resource, right.verb) for right in NEEDED}
 
 
 @pytest.mark.usefixtures("needed_rights_only")
