@@ -20,6 +20,7 @@ from e2e.demo.events import ping
 from e2e.receiver import ROOT, ReceiverProcess
 
 _REACH_LIMIT = 60.0
+_UNAUTHORIZED = 401
 _UNUSABLE = 2  # exit code of `urls`: it could not read the cluster
 
 
@@ -93,6 +94,8 @@ def _show(receivers: list[dict[str, Any]], receiver: ReceiverProcess, say: Say) 
             answer = receiver.post(urlsplit(each["url"]).path, ping())
             say(f"  URL      {each['url']}")
             say(f"  ping     {answer.status} in {answer.seconds * 1000:.0f} ms   {answer.text.strip()}")
+            if answer.status == _UNAUTHORIZED:
+                say("           as it must be: its Secret has credentials, which the ping does not send")
 
 
 def _wait(receiver: ReceiverProcess) -> None:

@@ -1,56 +1,22 @@
-"""Payloads as Azure Container Registry and Azure DevOps send them, for made-up repositories."""
+"""Payloads as Azure Container Registry, Azure DevOps and Event Grid send them, for made-up repositories."""
 
 import datetime
 import uuid
-from typing import Any, NamedTuple
+from typing import Any
 
 REGISTRY = "kargodemo.azurecr.io"
 REPOSITORY = "https://dev.azure.com/kargo-demo/shop/_git/manifests"
 
-# What the senders call themselves; a hint only, since neither documents it.
-_ACR = "AzureContainerRegistry/1.0"
-_ADO = "VSServices/20.263.37013.1"
+PULL_REQUESTS = f"{REPOSITORY}/pullrequest"
 
-_IMAGE = "application/vnd.docker.distribution.manifest.v2+json"
-_OCI = "application/vnd.oci.image.manifest.v1+json"  # which `helm push` sends too
+IMAGE = "application/vnd.docker.distribution.manifest.v2+json"
+OCI = "application/vnd.oci.image.manifest.v1+json"
+"""Which `helm push` sends too."""
 
-
-class Event(NamedTuple):
-    """One delivery: what to call it, who sends it, its body, and which sample Warehouses it must refresh."""
-
-    title: str
-    about: str
-    user_agent: str
-    body: dict[str, Any]
-    refreshes: frozenset[str]
-
-
-def sample_events() -> list[Event]:
-    """The events of the demonstration, in order."""
-    return [
-        Event("ACR ping", "the button Ping", _ACR, ping(), frozenset()),
-        Event(
-            "ACR push",
-            f"docker push {REGISTRY}/guestbook:v1.2.3",
-            _ACR,
-            acr_push("guestbook", "v1.2.3", _IMAGE),
-            frozenset({"guestbook", "storefront"}),
-        ),
-        Event(
-            "Helm push",
-            f"helm push storefront-0.4.0.tgz oci://{REGISTRY}/charts",
-            _ACR,
-            acr_push("charts/storefront", "0.4.0", _OCI),
-            frozenset({"storefront"}),
-        ),
-        Event(
-            "ADO push",
-            f"git push {REPOSITORY} main",
-            _ADO,
-            ado_push(REPOSITORY, "main"),
-            frozenset({"manifests-https", "manifests-ssh"}),
-        ),
-    ]
+_TOPIC = (
+    "/subscriptions/9b1f4a52-3c1d-4f0e-8a57-2f6d0c7e1b34/resourceGroups/kargo-demo"
+    "/providers/Microsoft.ContainerRegistry/registries/kargodemo"
+)
 
 
 def ping() -> dict[str, Any]:
@@ -58,8 +24,8 @@ def ping() -> dict[str, Any]:
     return {"id": str(uuid.uuid4()), "timestamp": _now(), "action": "ping"}
 
 
-def acr_push(repository: str, tag: str, media_type: str = _IMAGE) -> dict[str, Any]:
-    """What ACR sends when an image or a chart was pushed."""
+def acr_push(repository: str, tag: str, media_type: str = IMAGE, *, host: str = REGISTRY) -> dict[str, Any]:
+    """What ACR sends when an image or a chart was pushed to the registry, or to a regional endpoint of it."""
     return {
         "id": str(uuid.uuid4()),
         "timestamp": _now(),
@@ -72,35 +38,108 @@ def acr_push(repository: str, tag: str, media_type: str = _IMAGE) -> dict[str, A
             "repository": repository,
             "tag": tag,
         },
-        "request": {"id": str(uuid.uuid4()), "host": REGISTRY, "method": "PUT", "useragent": "docker/28.0"},
+        "request": {"id": str(uuid.uuid4()), "host": host, "method": "PUT", "useragent": "docker/28.0"},
     }
 
 
 def ado_push(url: str, branch: str) -> dict[str, Any]:
     """What ADO sends for *Code pushed*, with *Resource details to send* set to All."""
-    name = url.rpartition("/")[2]
+    resource = {
+        "refUpdates": [{"name": f"refs/heads/{branch}", "oldObjectId": "0" * 40, "newObjectId": "1" * 40}],
+        "repository": _repository(url, branch),
+        "pushId": 1,
+        "date": _now(),
+    }
+    return _service_hook("git.push", resource)
+
+
+def pull_request(number: int, *, status: str) -> dict[str, Any]:
+    """What ADO sends when a pull request of the sample repository is ``completed`` or ``abandoned``.
+
+    These are its events *Pull request merged* and *Pull request updated*.
+    """
+    resource = {
+        "repository": _repository(REPOSITORY, "main"),
+        "pullRequestId": number,
+        "status": status,
+        "creationDate": _now(),
+        "closedDate": _now(),
+        "title": "Promote to prod",
+        "sourceRefName": f"refs/heads/kargo/promotion/{number}",
+        "targetRefName": "refs/heads/main",
+        "mergeStatus": "succeeded",
+        "_links": {"web": {"href": f"{PULL_REQUESTS}/{number}"}},
+    }
+    kind = "git.pullrequest.merged" if status == "completed" else "git.pullrequest.updated"
+    return _service_hook(kind, resource)
+
+
+def event_grid_validation(code: str) -> list[dict[str, Any]]:
+    """What Event Grid sends before it sends anything else, in its own schema."""
+    return [
+        {
+            "id": str(uuid.uuid4()),
+            "topic": _TOPIC,
+            "subject": "",
+            "eventType": "Microsoft.EventGrid.SubscriptionValidationEvent",
+            "eventTime": _now(),
+            "data": {"validationCode": code},
+            "metadataVersion": "1",
+            "dataVersion": "1",
+        }
+    ]
+
+
+def event_grid_push(repository: str, tag: str) -> list[dict[str, Any]]:
+    """What Event Grid sends for *Image pushed*, in its own schema."""
+    return [
+        {
+            "id": str(uuid.uuid4()),
+            "topic": _TOPIC,
+            "subject": f"{repository}:{tag}",
+            "eventType": "Microsoft.ContainerRegistry.ImagePushed",
+            "eventTime": _now(),
+            "data": acr_push(repository, tag),
+            "metadataVersion": "1",
+            "dataVersion": "1.0",
+        }
+    ]
+
+
+def cloud_event_push(repository: str, tag: str) -> dict[str, Any]:
+    """What Event Grid sends for *Image pushed*, as a CloudEvent."""
+    return {
+        "specversion": "1.0",
+        "id": str(uuid.uuid4()),
+        "source": _TOPIC,
+        "subject": f"{repository}:{tag}",
+        "type": "Microsoft.ContainerRegistry.ImagePushed",
+        "time": _now(),
+        "data": acr_push(repository, tag),
+    }
+
+
+def _service_hook(event_type: str, resource: dict[str, Any]) -> dict[str, Any]:
     return {
         "subscriptionId": str(uuid.uuid4()),
         "notificationId": 1,
         "id": str(uuid.uuid4()),
-        "eventType": "git.push",
+        "eventType": event_type,
         "publisherId": "tfs",
-        "resource": {
-            "refUpdates": [
-                {"name": f"refs/heads/{branch}", "oldObjectId": "0" * 40, "newObjectId": "1" * 40}
-            ],
-            "repository": {
-                "id": str(uuid.uuid4()),
-                "name": name,
-                "url": f"https://dev.azure.com/kargo-demo/_apis/git/repositories/{name}",
-                "defaultBranch": f"refs/heads/{branch}",
-                "remoteUrl": url,
-            },
-            "pushId": 1,
-            "date": _now(),
-        },
+        "resource": resource,
         "resourceVersion": "1.0",
         "createdDate": _now(),
+    }
+
+
+def _repository(url: str, branch: str) -> dict[str, Any]:
+    name = url.rpartition("/")[2]
+    return {
+        "id": str(uuid.uuid4()),
+        "name": name,
+        "url": f"https://dev.azure.com/kargo-demo/_apis/git/repositories/{name}",
+        "defaultBranch": f"refs/heads/{branch}",
+        "remoteUrl": url,
     }
 
 

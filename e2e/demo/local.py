@@ -1,29 +1,23 @@
 """The demonstration on a control plane of its own: everything is real but Azure and Kargo's controller."""
 
 import json
-import secrets
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from e2e import kargo
 from e2e.controlplane import ControlPlane, ControlPlaneError
 from e2e.controlplane.binaries import Say
 from e2e.controlplane.ports import require_free
-from e2e.demo.events import Event, acr_push, sample_events
-from e2e.kargo.project import Project, webhook_path
+from e2e.demo.events import acr_push
+from e2e.demo.sample import PROJECT, URLS_COMMAND, Sample, new_secret_patch, secret_name
+from e2e.demo.script import GUARDED, OPEN, USERNAME, chapters
+from e2e.demo.showing import Stage
 from e2e.receiver import ROOT, ReceiverProcess
 
-PROJECT = "kargo-demo"
-RECEIVER = "azure"
-SECRET = "azure-wh-secret"
-
-STATUS_LIMIT = 10.0
-"""Seconds until the receiver must have published its URL."""
-
-_SAMPLE = Path(__file__).parent / "project.yaml"
-_COLUMNS = r"custom-columns=WAREHOUSE:.metadata.name,REFRESH:.metadata.annotations.kargo\.akuity\.io/refresh"
+_COLUMNS = r"custom-columns=NAME:.metadata.name,REFRESH:.metadata.annotations.kargo\.akuity\.io/refresh"
 
 
 def demonstrate(port: int, admin_port: int, say: Say, *, stay: bool) -> None:
@@ -40,9 +34,9 @@ def demonstrate(port: int, admin_port: int, say: Say, *, stay: bool) -> None:
     with ControlPlane(say=say) as plane:
         say(f"  control plane   etcd and kube-apiserver at {plane.url}{_since(began)}")
         began = time.monotonic()
-        project = _create_project(plane)
-        count = len(project.refreshes())
-        say(f"  sample Project  {PROJECT}: one Azure receiver, {count} Warehouses{_since(began)}")
+        sample = Sample(plane)
+        sample.create()
+        say(f"  sample Project  {PROJECT}: {sample.counts()}{_since(began)}")
         began = time.monotonic()
         receiver = ReceiverProcess(
             kargo.receiver_kubeconfig(plane),
@@ -55,16 +49,19 @@ def demonstrate(port: int, admin_port: int, say: Say, *, stay: bool) -> None:
             receiver.start()
             who = f"ServiceAccount {kargo.SERVICE_ACCOUNT}"
             say(f"  receiver        port {port}, as {who}{_since(began)}")
-            url = _published_url(plane, project, receiver)
+            urls = sample.published_urls(receiver.base_url)
             say("")
-            say("The webhook's URL, to be registered with Azure:")
-            say(f"  {url}")
-            say("It stands in the ProjectConfig's status, where Kargo's users look for it:")
-            say(f"  {_url_command()}")
-            for event in sample_events():
-                _show(event, project, receiver, url, say)
+            say("The receivers' URLs, to be registered with Azure, where Kargo's users look for them:")
+            say(f"  $ {URLS_COMMAND}")
+            for name, url in urls.items():
+                say(f"  {name}")
+                say(f"    {url}")
+            say("")
+            say("What Azure sends; the answer; and the annotations kargo.akuity.io/refresh that changed:")
+            stage = Stage(sample.project, receiver, urls, say)
+            stage.show(chapters(sample.password, sample.authorization))
             if stay:
-                _explain(plane, receiver, url, say)
+                _explain(plane, receiver, sample, urls, say)
                 _wait(plane, receiver)
         finally:
             say("")
@@ -72,68 +69,9 @@ def demonstrate(port: int, admin_port: int, say: Say, *, stay: bool) -> None:
             _stop(receiver)
 
 
-def _create_project(plane: ControlPlane) -> Project:
-    """Create the sample as a user would, with a new secret each time."""
-    kargo.install(plane)
-    plane.apply(_SAMPLE)
-    kargo.bind_project(plane, PROJECT)
-    secret = secrets.token_urlsafe(24)
-    project = Project(plane, PROJECT, receiver=RECEIVER, secret=secret)
-    project.put_secret({"secret": secret}, SECRET)
-    return project
-
-
-def _published_url(plane: ControlPlane, project: Project, receiver: ReceiverProcess) -> str:
-    """Wait for the URL in the ProjectConfig's status, and check it against Kargo's formula."""
-    expected = receiver.base_url + webhook_path(PROJECT, RECEIVER, project.secret)
-    deadline = time.monotonic() + STATUS_LIMIT
-    while time.monotonic() < deadline:
-        printed = plane.kubectl(*_JSONPATH_COMMAND)
-        for entry in json.loads(printed) if printed.strip() else []:
-            if entry["name"] == RECEIVER:
-                if entry["url"] != expected:
-                    raise ControlPlaneError("the published URL is not the one that Kargo computes")
-                return expected
-        time.sleep(0.1)
-    raise ControlPlaneError(
-        f"the receiver did not publish its URL within {STATUS_LIMIT:g} s:{receiver.process.last_lines()}"
-    )
-
-
-_JSONPATH_COMMAND = (
-    "get",
-    "projectconfigs",
-    PROJECT,
-    "-n",
-    PROJECT,
-    "-o=jsonpath={.status.webhookReceivers}",
-)
-
-
-def _url_command() -> str:
-    return "kubectl " + " ".join(_JSONPATH_COMMAND[:-1]) + " -o=jsonpath='{.status.webhookReceivers}'"
-
-
-def _show(event: Event, project: Project, receiver: ReceiverProcess, url: str, say: Say) -> None:
-    """Send one event and show the answer, and what changed in the API server."""
-    before = project.refreshes()
-    path = url.removeprefix(receiver.base_url)
-    answer = receiver.post(path, event.body, {"User-Agent": event.user_agent})
-    after = project.refreshes()
-    changed = {name: value for name, value in after.items() if value != before.get(name)}
-    say("")
-    say(f"{event.title}: {event.about}")
-    say(f"  answer     {answer.status} in {answer.seconds * 1000:.0f} ms   {answer.text.strip()}")
-    if not changed:
-        say("  refreshed  no Warehouse")
-    for number, (name, value) in enumerate(sorted(changed.items())):
-        say(f"  {'refreshed' if number == 0 else '':9}  {name:16} {before[name] or 'never'} -> {value}")
-    if answer.status != 200 or set(changed) != event.refreshes:
-        wanted = ", ".join(sorted(event.refreshes)) or "nothing"
-        raise ControlPlaneError(f"{event.title} must be answered with 200 and refresh {wanted}")
-
-
-def _explain(plane: ControlPlane, receiver: ReceiverProcess, url: str, say: Say) -> None:
+def _explain(
+    plane: ControlPlane, receiver: ReceiverProcess, sample: Sample, urls: Mapping[str, str], say: Say
+) -> None:
     """Print the lines with which a person goes on."""
     body = acr_push("guestbook", "v1.2.4")
     small = {
@@ -144,15 +82,16 @@ def _explain(plane: ControlPlane, receiver: ReceiverProcess, url: str, say: Say)
     say("")
     say("Go on from another terminal:")
     say(f"  export KUBECONFIG={plane.kubeconfig} PATH={plane.binaries.kubectl.parent}:$PATH")
-    say(f"  URL={url}")
+    say(f"  URL={urls[OPEN]}")
     say("  # an ACR push; change the repository, or save a Warehouse with another subscription")
     say(f"  curl -i $URL -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(small))}")
+    say("  # the receiver with a second factor; without -u it answers 401")
+    say(f'  curl -i {urls[GUARDED]} -u {USERNAME}:{sample.password} -d \'{{"action": "ping"}}\'')
     say("  # what was refreshed, and when")
-    say(f"  kubectl get warehouses -n {PROJECT} -o '{_COLUMNS}'")
+    say(f"  kubectl get warehouses,promotions -n {PROJECT} -o '{_COLUMNS}'")
     say("  # another secret: the URL changes at once, and the old one is answered with 404")
-    patch = json.dumps({"stringData": {"secret": secrets.token_urlsafe(24)}})
-    say(f"  kubectl patch secret {SECRET} -n {PROJECT} -p {shlex.quote(patch)}")
-    say(f"  {_url_command()}")
+    say(f"  kubectl patch secret {secret_name(OPEN)} -n {PROJECT} -p {shlex.quote(new_secret_patch())}")
+    say(f"  {URLS_COMMAND}")
     say("  # what came in, what is measured, and the log")
     say(f"  {_python()} -m controller deliveries --data-dir {plane.folder / 'deliveries'}")
     say(f"  curl http://127.0.0.1:{receiver.admin_port}/metrics")

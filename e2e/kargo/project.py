@@ -124,9 +124,9 @@ class Project:
         """The value of a Warehouse's refresh annotation, None without one."""
         return _refresh(self.warehouse(name))
 
-    def refreshes(self) -> dict[str, str | None]:
-        """The refresh annotation of each Warehouse by name."""
-        items = self.plane.api.get(self._path("warehouses"))["items"]
+    def refreshes(self, plural: str = "warehouses") -> dict[str, str | None]:
+        """The refresh annotation of each Warehouse (or other object) by name."""
+        items = self.plane.api.get(self._path(plural))["items"]
         return {item["metadata"]["name"]: _refresh(item) for item in items}
 
     # -- Promotions

@@ -13,7 +13,7 @@ import pytest
 
 from e2e.controlplane import ControlPlane
 from e2e.controlplane.ports import free_ports
-from e2e.kargo.project import Project, image
+from e2e.kargo.project import Project, image, webhook_path
 from tests.test_controlplane import gone
 
 ROOT = Path(__file__).parents[2]
@@ -35,13 +35,24 @@ def run_demo(*flags: str, env: Mapping[str, str] | None = None) -> subprocess.Co
 
 
 def test_the_demonstration_shows_what_each_event_refreshed() -> None:
-    """Ping, image, chart and Git push are answered with 200, and exactly the subscribed Warehouses change."""
+    """Every way in which Azure calls gets its answer, and exactly the objects that it is about change."""
     done = run_demo()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(re.findall(r"^  answer     200 in \d+ ms", done.stdout, re.MULTILINE)) == 4
-    assert "webhook is configured correctly" in done.stdout
-    changed = re.findall(r"^  (?:refreshed|         )  ([\w-]+) +\S.* -> \d{4}-", done.stdout, re.MULTILINE)
-    assert changed == ["guestbook", "storefront", "storefront", "manifests-https", "manifests-ssh"]
+    answers = re.findall(r"^  \S.*  (\d{3}) +\d+ ms$", done.stdout, re.MULTILINE)
+    assert answers == ["200"] * 11 + ["401"] + ["200"] * 2
+    for text in (
+        "webhook is configured correctly",
+        "validationResponse",
+        "WebHook-Allowed-Origin: eventgrid",
+    ):
+        assert text in done.stdout
+    changed = re.findall(r"^    (?:Warehouse|Promotion) ([\w.-]+) +\d{4}-\d\d-", done.stdout, re.MULTILINE)
+    guestbook, manifests = ["guestbook", "storefront"], ["manifests-https", "manifests-ssh"]
+    registry = [*guestbook, "storefront", *guestbook]
+    promotions = ["prod-eu.01k3zv7q8m5t2r9xwbn4c6d0ef.5f2a9c1", "prod-us.01k3zv9c4h7p1s8yqdm2a5g6kj.5f2a9c1"]
+    event_grid = [*guestbook, "storefront"]
+    assert changed == [*registry, *manifests, *promotions, *event_grid, *manifests, *guestbook]
+    assert max(map(len, done.stdout.splitlines())) <= 100
     assert done.stdout.rstrip().splitlines()[-1].startswith("Stopped;")
     assert "Traceback" not in done.stdout + done.stderr
 
@@ -74,17 +85,27 @@ def test_ctrl_c_stops_everything_that_was_started() -> None:
     assert not Path(folder[1]).exists()
     assert f"http://127.0.0.1:{port}/azure/" in shown
     assert "curl -i $URL" in shown
-    assert "kubectl get warehouses" in shown
+    assert "kubectl get warehouses,promotions" in shown
 
 
 def test_on_the_users_cluster_only_annotations_change(control_plane: ControlPlane, project: Project) -> None:
     """CLUSTER=current pings the receivers that it finds, and publishes nothing."""
     project.add_warehouse("w", image("registry.azurecr.io/app"))
+    receivers = [
+        {"name": name, "azure": {"secretRef": {"name": f"{name}-secret"}}} for name in ("azure", "g")
+    ]
+    project.put_secret({"secret": "of-the-guarded-one", "receiver-authorization": "x"}, "g-secret")
+    project.put_receivers(receivers)
     before = project.config(), project.warehouse("w")
     done = run_demo("--cluster=current", env={"KUBECONFIG": str(control_plane.kubeconfig)})
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{project.name}/azure" in done.stdout
-    assert project.path in done.stdout
+    for name, path, answer in (
+        ("azure", project.path, 200),
+        ("g", webhook_path(project.name, "g", "of-the-guarded-one"), 401),
+    ):
+        assert re.search(
+            rf"^{project.name}/{name}\n  URL .*{path}\n  ping +{answer} ", done.stdout, re.MULTILINE
+        )
     assert (project.config(), project.warehouse("w")) == before
 
 
