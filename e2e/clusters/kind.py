@@ -4,6 +4,7 @@ The public port is a NodePort that Docker maps to this machine, not ``kubectl po
 on to one Pod and ends with it, while the scenarios are about what a Service does when Pods come and go.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from pytest_kind import KindCluster
 
 from e2e.clusters.cluster import DEPLOYMENT, MANIFESTS, NAMESPACE, ROOT, Cluster
 from e2e.controlplane import CommandError, ControlPlaneError
+from e2e.controlplane.binaries import cache_root
 from e2e.controlplane.ports import HOST, free_ports
 
 KIND_VERSION = "v0.32.0"
@@ -98,24 +100,24 @@ class KindKubernetes(Cluster):
         self._options = chosen
         self._folder = folder
         self._say = say
-        self._cluster = KindCluster(
-            chosen.name,
-            kubeconfig=folder / "kubeconfig",
-            image=chosen.node_image,
-            kind_path=chosen.kind,
-            kubectl_path=chosen.kubectl,
-        )
+        with contextlib.chdir(folder):  # it makes a folder where it is
+            self._cluster = KindCluster(
+                chosen.name,
+                kubeconfig=folder / "kubeconfig",
+                image=chosen.node_image,
+                kind_path=chosen.kind or _fetched_kind(),
+                kubectl_path=chosen.kubectl,
+            )
 
     def start(self) -> None:
         """Create the cluster, build the image and load it."""
-        if self._options.kind is None:
-            pytest_kind.cluster.KIND_VERSION = KIND_VERSION
-            self._cluster.kind_path = self._cluster.path / f"kind-{KIND_VERSION}"
         (port,) = free_ports(1)
         self.base_url = f"http://{HOST}:{port}"
         config = self._folder / "kind.json"
         config.write_text(json.dumps(_cluster_config(port)), "utf-8")
         self._say(f"kind: creating the cluster {self._options.name} of {self._options.node_image}")
+        if not self._cluster.kind_path.exists():
+            self._say(f"kind: fetching kind {KIND_VERSION}, once")
         self._cluster.ensure_kind()
         listed = subprocess.run(
             [str(self._cluster.kind_path), "get", "clusters"], capture_output=True, text=True, check=False
@@ -190,6 +192,14 @@ class KindKubernetes(Cluster):
         objects = yaml.safe_load_all(self.kubectl("kustomize", str(MANIFESTS / "base")))
         (deployment,) = [each for each in objects if each["kind"] == "Deployment"]
         return str(deployment["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+def _fetched_kind() -> Path:
+    """Where pytest-kind is to put the kind that it fetches, of our version instead of its own."""
+    pytest_kind.cluster.KIND_VERSION = KIND_VERSION
+    folder = cache_root().parent / "kind"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"kind-{KIND_VERSION}"
 
 
 def _docker(*arguments: str) -> None:
