@@ -5,6 +5,7 @@ what can't be finished in time stays in the journal.
 """
 
 import asyncio
+import gc
 import signal
 
 import prometheus_client
@@ -151,6 +152,9 @@ class Application:
             manager.start("certificate", self._certificate.run())
         if not await manager.until_stopping(self._caches.wait_synced()):
             return
+        # What is known now mostly stays: the garbage collector need not walk it again and again (55 ms each time
+        # with 20,000 Warehouses, during which nobody is answered).
+        gc.freeze()
         await manager.until_stopping(self._secrets_tried())
         refreshing = manager.start("refresher", self._refresher.controller.run())
         publishing = manager.start("status", self._status.controller.run())
