@@ -188,11 +188,11 @@ def main() -> None:
         waits = [wait for flow in done.waits.values() for wait in flow]
         lines.append(
             f"load {load:.1f}: p50 {percentile(waits, 0.5):.2f} s, p99 {percentile(waits, 0.99):.1f} s, at "
-            f"most {done.deepest:,} keys waited, {done.patches / done.asked:.0%} of what was asked was patched"
+            f"most {done.deepest:,} keys waited, {done.patches / done.asked:.0%} patches for what was asked"
         )
     done = storm(WAREHOUSES, 10)
     lines.append(
-        f"storm: {done.asked:,} refreshes asked for over {WAREHOUSES:,} Warehouses: {done.patches:,} patches, "
+        f"storm: {done.asked:,} refreshes of {WAREHOUSES:,} Warehouses asked for: {done.patches:,} patches, "
         f"at most {done.deepest:,} keys waited"
     )
     print("\n".join(lines))  # noqa: T201
