@@ -63,6 +63,8 @@ def test_three_replicas_agree_and_write_each_change_once(
         eventually(lambda: _told(control_plane, projects) == {1}, limit=60.0)
         first = {project.name: f"{BASE_URL}{project.path}" for project in projects}
 
+        # Worse than lagging evenly: it sees the others' new URLs while it still holds the old Secrets.
+        lagging.faults = (fault(Late(LAG), "watch", resources=("secrets",)),)
         for number, project in enumerate(projects):
             project.secret = f"a-long-second-secret-{number}"
             project.put_secret({"secret": project.secret})
