@@ -1,0 +1,1 @@
+"""Draws the Grafana dashboard as a picture, from a real Prometheus and receivers under load."""
