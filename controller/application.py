@@ -152,8 +152,8 @@ class Application:
             manager.start("certificate", self._certificate.run())
         if not await manager.until_stopping(self._caches.wait_synced()):
             return
-        # What is known now mostly stays: the garbage collector need not walk it again and again (55 ms each time
-        # with 20,000 Warehouses, during which nobody is answered).
+        # What is known now mostly stays: the garbage collector need not walk it again and again (55 ms each
+        # time with 20,000 Warehouses, during which nobody is answered).
         gc.freeze()
         await manager.until_stopping(self._secrets_tried())
         refreshing = manager.start("refresher", self._refresher.controller.run())
