@@ -2,66 +2,20 @@
 
 import pytest
 
-from controller.kargo import Config, ReceiverSpec
+from controller.kargo import Config
 from controller.receiver_state import State
 from controller.receiver_url import receiver_digest
-from controller.receivers import ConfigKey, ReceiverIndex
-from tests.support.secrets import LONG, FakeSecrets
+from tests.support.receiving import SYSTEM, Receiving, config
+from tests.support.secrets import LONG
 
-SYSTEM = "kargo-system-resources"
-P, Q, CLUSTER = ("p", "p"), ("q", "q"), ("", "cluster")
+P, CLUSTER = ("p", "p"), ("", "cluster")
 OTHER = b"another-secret-of-some-length"
-
-
-def config(
-    namespace: str, *receivers: tuple[str, str], name: str = "", published: tuple[str, ...] = ()
-) -> Config:
-    """Build a config; ``published`` are the digests in its status, one for each receiver in turn."""
-    entries = tuple(
-        {"name": receiver, "path": f"/webhooks/azure/{digest}", "url": "u"}
-        for (receiver, _), digest in zip(receivers, published, strict=False)
-    )
-    specs = tuple(ReceiverSpec(*each) for each in receivers)
-    name = name or namespace or "cluster"
-    order = tuple(spec.name for spec in specs)
-    return Config(namespace, name, "uid", "1", specs, order, entries, None, ())
-
-
-class Site:
-    """An index, the Secrets it follows, and what it told."""
-
-    def __init__(self) -> None:
-        self.secrets = FakeSecrets()
-        self.index = ReceiverIndex(system_namespace=SYSTEM, secrets=self.secrets)
-        self.told: list[ConfigKey] = []
-        self.index.on_change(self.told.append)
-
-    def put(self, config: Config) -> None:
-        """Add or update a config."""
-        before = self.index.config((config.namespace, config.name))
-        if before is None:
-            self.index.added(config)
-        else:
-            self.index.updated(before, config)
-
-    def secret(self, ref: tuple[str, str], value: bytes = LONG, **factors: bytes | None) -> None:
-        """Have a Secret seen."""
-        self.secrets.put(ref, value, **factors)
-        self.index.secret_changed(ref)
-
-    def served(self, project: str, receiver: str, value: bytes = LONG) -> str | None:
-        """Return the name of the receiver that answers at this path."""
-        found = self.index.find(receiver_digest(project, receiver, value))
-        return found.name if found is not None else None
-
-    def states(self, key: ConfigKey) -> dict[str, State]:
-        return {state.name: state.state for state in self.index.states(key)}
 
 
 @pytest.mark.parametrize("secret_first", [True, False], ids=["Secret first", "config first"])
 def test_served(secret_first: bool) -> None:
     """In whichever order config and Secret are seen, the receiver answers at its path."""
-    site = Site()
+    site = Receiving()
     if secret_first:
         site.secrets.put(("p", "s"))
     site.put(config("p", ("az", "s")))
@@ -76,7 +30,7 @@ def test_served(secret_first: bool) -> None:
 
 def test_only_referenced_secrets_are_wanted() -> None:
     """A Secret is followed while a receiver refers to it, and no longer."""
-    site = Site()
+    site = Receiving()
     site.put(config("p", ("a", "s"), ("b", "s"), ("c", "t"), ("d", "")))
     site.put(config("", ("x", "u")))
     assert site.secrets.wanted == {P: {("p", "s"), ("p", "t")}, CLUSTER: {(SYSTEM, "u")}}
@@ -88,7 +42,7 @@ def test_only_referenced_secrets_are_wanted() -> None:
 
 def test_rotation() -> None:
     """The new path answers and the old one does not, as soon as the change is seen."""
-    site = Site()
+    site = Receiving()
     site.put(config("p", ("az", "s")))
     site.secret(("p", "s"), LONG)
     site.secret(("p", "s"), OTHER)
@@ -98,7 +52,7 @@ def test_rotation() -> None:
 
 def test_a_secret_that_goes() -> None:
     """A deleted Secret, or one whose key is emptied, ends the service; its return begins it again."""
-    site = Site()
+    site = Receiving()
     site.put(config("p", ("az", "s")))
     site.secret(("p", "s"))
     site.secrets.miss(("p", "s"))
@@ -114,7 +68,7 @@ def test_a_secret_that_goes() -> None:
 
 def test_losing_the_right_to_read_does_not_stop_a_receiver() -> None:
     """What was read is served on, and its owner is told that changes will not be seen."""
-    site = Site()
+    site = Receiving()
     site.put(config("p", ("az", "s")))
     site.secret(("p", "s"))
     site.secrets.refuse(("p", "s"))
@@ -126,7 +80,7 @@ def test_losing_the_right_to_read_does_not_stop_a_receiver() -> None:
 
 def test_neighbours() -> None:
     """A receiver with a fault takes nobody down, and one Secret may serve several, of several configs."""
-    site = Site()
+    site = Receiving()
     site.put(config("p", ("bad", ""), ("a", "s"), ("b", "s"), ("gone", "t")))
     site.put(config("q", ("a", "s")))
     site.secrets.miss(("p", "t"))
@@ -140,7 +94,7 @@ def test_neighbours() -> None:
 
 def test_a_secret_of_several_configs_is_told_to_each() -> None:
     """The system namespace may be a Project's too: both configs refer to one Secret."""
-    site = Site()
+    site = Receiving()
     site.put(config("", ("az", "s")))
     site.put(config(SYSTEM, ("az", "s")))
     site.told.clear()
@@ -152,7 +106,7 @@ def test_a_secret_of_several_configs_is_told_to_each() -> None:
 
 def test_one_path_for_two_serves_neither() -> None:
     """Plain concatenation lets two receivers come to one path; both are faulty, and both heal."""
-    site = Site()
+    site = Receiving()
     site.put(config("ab", ("c", "s")))
     site.put(config("a", ("bc", "s")))
     site.secret(("ab", "s"))
@@ -176,7 +130,7 @@ def test_one_path_for_two_serves_neither() -> None:
 @pytest.mark.parametrize("how", ["config deleted", "receiver removed", "secret deleted"])
 def test_a_conflict_ends_when_one_goes(how: str) -> None:
     """Whichever way one of the two goes, the other is served."""
-    site = Site()
+    site = Receiving()
     site.put(config("ab", ("c", "s")))
     site.put(config("a", ("bc", "s")))
     site.secret(("ab", "s"))
@@ -197,7 +151,7 @@ def test_a_conflict_ends_when_one_goes(how: str) -> None:
 
 def test_one_path_twice_in_one_config() -> None:
     """Two receivers of one name are one path too: nobody could say which was called."""
-    site = Site()
+    site = Receiving()
     site.put(config("p", ("az", "s"), ("az", "s")))
     site.secret(("p", "s"))
     assert site.served("p", "az") is None
@@ -208,7 +162,7 @@ def test_one_path_twice_in_one_config() -> None:
 
 def test_a_deleted_config() -> None:
     """Its receivers are gone at once, and a later change of its Secret brings nothing back."""
-    site = Site()
+    site = Receiving()
     site.put(config("p", ("az", "s")))
     site.secret(("p", "s"))
     site.index.deleted(config("p", ("az", "s")))
@@ -225,7 +179,7 @@ def test_a_deleted_config() -> None:
 )
 def test_configs_of_other_names_are_none(other: Config) -> None:
     """Kargo's one ProjectConfig is named like its Project, and its one ClusterConfig ``cluster``."""
-    site = Site()
+    site = Receiving()
     site.put(other)
     site.secret(("p", "s"))
     site.secret((SYSTEM, "s"))
@@ -236,7 +190,7 @@ def test_configs_of_other_names_are_none(other: Config) -> None:
 
 def test_a_project_called_cluster_is_no_cluster_config() -> None:
     """Its receivers must not be taken for those that reach every Project."""
-    site = Site()
+    site = Receiving()
     site.put(config("cluster", ("az", "s")))
     site.put(config("", ("az", "s")))
     site.secret(("cluster", "s"))
@@ -254,7 +208,7 @@ def test_a_project_called_cluster_is_no_cluster_config() -> None:
 def test_expected() -> None:
     """While a receiver's Secret was not read, the path in its status is expected, and no other."""
     digest, stranger = receiver_digest("p", "az", LONG), receiver_digest("p", "az", OTHER)
-    site = Site()
+    site = Receiving()
     site.put(config("p", ("az", "s"), published=(digest,)))
     assert site.index.is_expected(digest)
     assert not site.index.is_expected(stranger)
@@ -269,7 +223,7 @@ def test_expected() -> None:
 def test_nothing_is_expected_of_what_is_known() -> None:
     """A receiver that is faulty, served under another path, removed or deleted is not waited for."""
     digest = receiver_digest("p", "az", LONG)
-    site = Site()
+    site = Receiving()
     site.put(config("p", ("az", "s"), published=(digest,)))
     site.secret(("p", "s"), OTHER)
     assert not site.index.is_expected(digest)
@@ -286,10 +240,22 @@ def test_nothing_is_expected_of_what_is_known() -> None:
     assert not site.index.is_expected(digest)
 
 
+def test_a_neighbour_that_is_not_known_makes_nothing_expected() -> None:
+    """The path of a receiver that is known to be bad is 404, whatever its neighbour is waiting for."""
+    digest = receiver_digest("p", "az", LONG)
+    site = Receiving()
+    site.put(config("p", ("az", "s"), ("neighbour", "t"), published=(digest,)))
+    assert site.index.is_expected(digest)
+    site.secrets.miss(("p", "s"))
+    site.index.secret_changed(("p", "s"))
+    assert site.states(P) == {"az": State.FAULTY, "neighbour": State.PENDING}
+    assert not site.index.is_expected(digest)
+
+
 def test_a_path_published_by_two_is_expected_of_either() -> None:
     """One of them being known says nothing about the other."""
     digest = receiver_digest("p", "az", LONG)
-    site = Site()
+    site = Receiving()
     site.put(config("p", ("az", "s"), published=(digest,)))
     site.put(config("q", ("az", "s"), published=(digest,)))
     site.secret(("q", "s"), OTHER)
@@ -300,7 +266,7 @@ def test_a_path_published_by_two_is_expected_of_either() -> None:
 
 def test_second_factor() -> None:
     """It comes from the Secret, and changes with it at once."""
-    site = Site()
+    site = Receiving()
     site.put(config("p", ("az", "s")))
     site.secret(("p", "s"), authorization=b"Bearer one")
     found = site.index.find(receiver_digest("p", "az", LONG))

@@ -7,8 +7,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from controller.kargo import Config
 from controller.receiver_url import receiver_digest
 from controller.receivers import ReceiverIndex
+from tests.support.receiving import SYSTEM, config
 from tests.support.secrets import FakeSecrets
-from tests.test_receivers import SYSTEM, config
 
 NAMESPACES = ("", "a", "ab", SYSTEM)
 RECEIVERS = ("c", "bc", "az")

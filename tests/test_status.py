@@ -172,6 +172,26 @@ def test_a_replica_that_lags_never_writes_an_old_url() -> None:
     run(scenario())
 
 
+def test_a_secret_that_is_changed_back_by_way_of_another_replica() -> None:
+    """What we wrote is no dispute when we have wanted something else since, whoever wrote that."""
+
+    async def scenario() -> None:
+        async with Publishing() as one, Publishing(one.kube, clock=one.clock, seed=2) as two:
+            one.secret("p")
+            one.config("p", azure("az"))
+            await one.run()
+            one.secret("p", value=OTHER)
+            await two.run()  # writes while the first does not look
+            assert one.entries("p") == [entry("p", "az", OTHER)]
+            await one.run()
+            one.secret("p")
+            await one.run()
+            assert one.entries("p") == [entry("p", "az")]
+            assert not one.metrics.writes["disputed"]
+
+    run(scenario())
+
+
 def test_three_replicas_write_once() -> None:
     """Without a leader: one write for one change, the rest conflicts or nothing, and one Event."""
 
