@@ -62,6 +62,7 @@ def stage(
     name = request.node.name
     data = tmp_path / "data"
     data.mkdir()
+    control_plane.api.close()  # it may have been idle, or broken, for longer than the API server keeps it
     with Probe(control_plane, background) as probe:
         yield Stage(
             full=os.environ.get("FAULTS") == "full",

@@ -31,6 +31,7 @@ def _late(stage: Stage, proxy: FaultProxy) -> None:
 def _silent(stage: Stage, proxy: FaultProxy) -> None:
     """The silence ends when the receiver gives up, or, to save time, when a device in between does."""
     if stage.full:
+        proxy.faults = ()  # a watch that is silent stays so; the next one will not be
         time.sleep(IDLE_SECONDS + 10.0)
     else:
         proxy.break_watches("warehouses")
