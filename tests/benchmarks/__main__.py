@@ -5,6 +5,7 @@
 """
 
 import argparse
+import datetime
 import json
 import os
 import platform
@@ -74,7 +75,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.scale not in SCALES:
         parser.error(f"SCALE={options.scale}: must be one of {', '.join(SCALES)}")
-    began = time.monotonic()
+    began, load_before = time.monotonic(), os.getloadavg()[0]
     rows = []
     for row in measure(options.scale, options.only or GROUPS[options.scale]):
         say(" | ".join(row.cells))
@@ -83,7 +84,12 @@ def main() -> int:
     print(table(rows))  # noqa: T201
     say(f"measured in {took:.0f} s on {os.cpu_count()} cores, Python {platform.python_version()}")
     RESULTS.mkdir(parents=True, exist_ok=True)
-    result = {"scale": options.scale, "seconds": round(took), "rows": [row.plain() for row in rows]}
+    result = {
+        "seconds": round(took),
+        "when": datetime.date.today().isoformat(),
+        "load": [round(load_before, 1), round(os.getloadavg()[0], 1)],
+        "rows": [row.plain() for row in rows],
+    }
     name = options.scale + (f"-{'-'.join(options.only)}" if options.only else "")
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     return int(any(row.ok is False for row in rows))

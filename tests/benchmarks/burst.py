@@ -45,7 +45,7 @@ def burst(stage: Stage, receiver: ReceiverProcess) -> Iterator[Row]:
         0.5,
     )
     share = median(shares)
-    yield Row("burst: patches", f"{share:.1%} of events", target="≤ 10 %", ok=share <= 0.1)
+    yield Row("burst: patches", f"{share:.1%} of events", target="≤ 10 %", ok=share <= 0.1, used=share / 0.1)
 
 
 def journal(stage: Stage) -> Iterator[Row]:

@@ -17,6 +17,8 @@ class Row:
     ratio: float | None = None
     target: str = ""
     ok: bool | None = None
+    used: float | None = None
+    """How much of what is allowed it takes: at 1 it just reaches the target, above it misses."""
 
     @property
     def verdict(self) -> str:
@@ -36,17 +38,18 @@ class Row:
 
 def at_most(figure: str, value: str, ceiling: str, ratio: float, most: float) -> Row:
     """A figure that is good when its ratio to the ceiling is small."""
-    return Row(figure, value, ceiling, ratio, f"≤ {most:g} times", ratio <= most)
+    return Row(figure, value, ceiling, ratio, f"≤ {most:g} times", ratio <= most, ratio / most)
 
 
 def at_least(figure: str, value: str, ceiling: str, ratio: float, least: float) -> Row:
     """A figure that is good when its ratio to the ceiling is large."""
-    return Row(figure, value, ceiling, ratio, f"≥ {least:g} times", ratio >= least)
+    return Row(figure, value, ceiling, ratio, f"≥ {least:g} times", ratio >= least, least / ratio)
 
 
 def bounded(figure: str, amount: float, most: float, unit: str) -> Row:
     """A figure with a fixed bound."""
-    return Row(figure, f"{amount:,.4g} {unit}", "", amount / most, f"≤ {most:g} {unit}", amount <= most)
+    used = amount / most
+    return Row(figure, f"{amount:,.4g} {unit}", "", None, f"≤ {most:g} {unit}", used <= 1, max(0.0, used))
 
 
 def skipped(figure: str, why: str) -> Row:
