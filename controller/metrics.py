@@ -13,7 +13,6 @@ from controller.counters import ReadCounter
 
 PREFIX = "kargo_azure_receiver"
 
-SOURCES = ("acr", "azure-devops", "event-grid", "unknown")
 KINDS = ("Warehouse", "ProjectConfig", "ClusterConfig", "Secret", "Promotion")
 REFRESH_KINDS = ("Warehouse", "Promotion")
 REFRESH_RESULTS = ("persisted", "rejected", "gone", "retried")
