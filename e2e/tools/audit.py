@@ -89,7 +89,8 @@ def _unreachable(url: str, seconds: float) -> str | None:
 
 def _ask(url: str, seconds: float) -> str:
     try:
-        with urllib.request.urlopen(url, timeout=seconds) as answer:
+        # Longer than is waited for the thread, so that what is said does not depend on which ends first.
+        with urllib.request.urlopen(url, timeout=2 * seconds) as answer:
             known = json.load(answer)
     except urllib.error.HTTPError as error:
         error.close()
