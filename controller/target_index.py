@@ -5,7 +5,7 @@ made only for the second, and one by name only for the second in a namespace: wi
 every key has one subscriber, and a dictionary for each would cost more than all else together.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from controller.kargo import Target
@@ -43,12 +43,18 @@ class TargetIndex:
         if isinstance(entry, Target):
             return (entry,) if namespace is None or entry[1] == namespace else ()
         if namespace is None:
-            return [target for names in entry.values() for target in _each(names)]
-        names = entry.get(namespace)
-        if names is None:
+            found: list[Target] = []
+            for names in entry.values():
+                # Not by a generator, nor below: it would double the time of a look-up.
+                if isinstance(names, Target):
+                    found.append(names)
+                else:
+                    found.extend(names.values())
+            return found
+        own = entry.get(namespace)
+        if own is None:
             return ()
-        # Not by _each: a generator would double the time of a look-up.
-        return (names,) if isinstance(names, Target) else tuple(names.values())
+        return (own,) if isinstance(own, Target) else tuple(own.values())
 
     # --- the informer's handlers ---
 
@@ -118,10 +124,3 @@ def _joined(
     else:
         entry[target.namespace] = {names.name: names, target.name: target}
     return entry
-
-
-def _each(names: Target | dict[str, Target]) -> Iterator[Target]:
-    if isinstance(names, dict):
-        yield from names.values()
-    else:
-        yield names
