@@ -86,10 +86,10 @@ def _asked(keys: list[str], namespaces: list[str] | None) -> list[tuple[str, str
 
 
 def _time(find: Callable[[str, str | None], Any], asked: list[tuple[str, str | None]]) -> float:
-    began = time.perf_counter()
+    began = time.thread_time()  # processor time: others may have the core meanwhile
     for key, namespace in asked:
         find(key, namespace)
-    return (time.perf_counter() - began) / len(asked)
+    return (time.thread_time() - began) / len(asked)
 
 
 def _touched_by_status_update() -> int:

@@ -51,5 +51,5 @@ class Opener:
 
 
 if __name__ == "__main__":
-    application.Journal = Opener  # type: ignore[attr-defined,misc,assignment]
+    vars(application)["Journal"] = Opener
     sys.exit(__main__.main())
