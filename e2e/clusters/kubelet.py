@@ -57,9 +57,13 @@ class Pod:
         except AssertionError as error:
             raise AssertionError(f"{error}{self.process.last_lines()}") from None
 
-    def end(self) -> None:
-        """End it as a kubelet does; it must make it within its grace period, and with exit code 0."""
-        code = self.process.stop(self.grace)
+    def ask_to_end(self) -> None:
+        """Send SIGTERM, once: a second one would hurry it."""
+        self.process.terminate()
+
+    def wait_ended(self) -> None:
+        """Wait for its end, as a kubelet does: within its grace period, and here with exit code 0."""
+        code = self.process.wait(self.grace)
         assert code == 0, f"{self.name} ended with {code}{self.process.last_lines()}"
 
 

@@ -73,9 +73,8 @@ class LocalCluster(Cluster):
             current.append(pod)
             self._serve(self._pods)
             if outdated:
-                self._end(outdated.pop(0))
-        for pod in [*outdated, *current[wanted:]]:
-            self._end(pod)
+                self._end([outdated.pop(0)])
+        self._end([*outdated, *current[wanted:]])
 
     def pods(self) -> list[str]:
         """The names of the Pods."""
@@ -101,9 +100,12 @@ class LocalCluster(Cluster):
             "the balancer's view of the Pods",
         )
 
-    def _end(self, pod: Pod) -> None:
-        """End a Pod while the balancer still sends to it: it learns only by looking, as in a cluster."""
-        if pod.process.running:
-            pod.end()
-        self._pods.remove(pod)
+    def _end(self, pods: list[Pod]) -> None:
+        """End Pods while the balancer still sends to them: it learns only by looking, as in a cluster."""
+        running = [pod for pod in pods if pod.process.running]
+        for pod in running:
+            pod.ask_to_end()
+        for pod in running:
+            pod.wait_ended()
+        self._pods = [pod for pod in self._pods if pod not in pods]
         self._serve(self._pods)
