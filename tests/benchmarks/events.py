@@ -12,9 +12,9 @@ from tests.benchmarks.startup import settle
 
 SEQUENTIAL = 150
 """Events of one block, sent one after the other."""
-CONCURRENT = 800
+CONCURRENT = 600
 """Events of one block, many at a time."""
-BLOCKS = 4
+BLOCKS = 3
 SENDERS = (16, 64)
 
 

@@ -115,15 +115,27 @@ class Stage:
     def barest(self) -> Iterator[int]:
         """Run the barest receiver until the end of the block; gives its port."""
         (port,) = free_ports(1)
-        token = self.plane.folder / "bench.token"
-        token.write_text(self.token, "ascii")
-        command = [sys.executable, "-m", "tests.benchmarks.barest_receiver", f"--port={port}"]
-        command += [f"--server={self.plane.url}", f"--ca={self.plane.ca}", f"--token-file={token}"]
-        process = Process("barest", command, log=self.plane.folder / "barest.log", cwd=ROOT)
-        process.start()
-        try:
+        with self._program("barest_receiver", f"--port={port}"):
             _wait_open(port)
             yield port
+
+    @contextlib.contextmanager
+    def bare_watch(self) -> Iterator[int]:
+        """Run the bare watch until the end of the block; gives its process id."""
+        with self._program("bare_watch") as process:
+            time.sleep(2)  # it says nothing; what it takes to begin is not measured
+            yield process.pid
+
+    @contextlib.contextmanager
+    def _program(self, module: str, *options: str) -> Iterator[Process]:
+        token = self.plane.folder / "bench.token"
+        token.write_text(self.token, "ascii")
+        command = [sys.executable, "-m", f"tests.benchmarks.{module}", *options]
+        command += [f"--server={self.plane.url}", f"--ca={self.plane.ca}", f"--token-file={token}"]
+        process = Process(module, command, log=self.plane.folder / f"{module}.log", cwd=ROOT)
+        process.start()
+        try:
+            yield process
         finally:
             process.kill()
 

@@ -1,0 +1,38 @@
+"""The bare watch: aiohttp reads a watch of Warehouses and throws it away. Run as a program by the suite."""
+
+import argparse
+import ssl
+
+import aiohttp
+import uvloop
+
+PATH = "/apis/kargo.akuity.io/v1alpha1/warehouses"
+
+
+async def read(server: str, ca: str, token: str) -> None:
+    """Read until killed."""
+    tls = ssl.create_default_context(cafile=ca)
+    headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
+    timeout = aiohttp.ClientTimeout(total=None)
+    async with aiohttp.ClientSession(server, headers=headers, timeout=timeout, read_bufsize=2**21) as session:
+        async with session.get(PATH, params={"limit": "1"}, ssl=tls) as response:
+            version = (await response.json())["metadata"]["resourceVersion"]
+        query = {"watch": "true", "resourceVersion": version}
+        async with session.get(PATH, params=query, ssl=tls) as response:
+            async for _ in response.content.iter_any():
+                pass
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser()
+    for name in ("server", "ca", "token-file"):
+        parser.add_argument(f"--{name}", required=True)
+    options = parser.parse_args()
+    with open(options.token_file, encoding="ascii") as file:
+        token = file.read()
+    uvloop.run(read(options.server, options.ca, token))
+
+
+if __name__ == "__main__":
+    main()
