@@ -21,7 +21,7 @@ UNIT_INCHES = 0.5, 0.28
 """Width and height of one cell of Grafana's grid."""
 WIDE = 8
 """Cells from which a panel has room for three columns in its legend, else for two; always in two lines."""
-NAME_MOST = 22
+NAME_MOST = 20
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _graph(axes: Axes, panel: Mapping[str, Any], lines: Sequence[Line]) -> None:
         axes.plot(line.times, line.values, color=colour, linewidth=1.2, label=line.name)
         axes.fill_between(line.times, line.values, color=colour, alpha=0.06)
     top = max((max(_finite(line.values), default=0.0) for line in lines), default=0.0)
-    axes.set_ylim(0, top * 1.1 if top else 1.0)
+    axes.set_ylim(0, top * 1.1 if top else 1.1)
     axes.margins(x=0)
     handles, names = axes.get_legend_handles_labels()
     columns = 3 if panel["gridPos"]["w"] >= WIDE else 2
@@ -128,11 +128,11 @@ def _graph(axes: Axes, panel: Mapping[str, Any], lines: Sequence[Line]) -> None:
         loc="upper left",
         bbox_to_anchor=(-0.5 / axes.bbox.width * axes.figure.dpi, -0.14),
         ncols=columns,
-        fontsize=7,
+        fontsize=6.6,
         frameon=False,
         labelcolor=TEXT,
-        handlelength=1.2,
-        columnspacing=1.0,
+        handlelength=1.0,
+        columnspacing=0.8,
         borderpad=0,
         labelspacing=0.25,
     )

@@ -46,8 +46,8 @@ class Traffic:
 
     def start(self) -> None:
         """Begin the steady events."""
-        self._every(0.06, lambda: acr_push(f"app-{self._rng.randrange(APPS)}", "v1"))
-        self._every(0.4, lambda: ado_push(REPOSITORY, "main"))
+        self._every(0.1, lambda: acr_push(f"app-{self._rng.randrange(APPS)}", "v1"))
+        self._every(0.8, lambda: ado_push(REPOSITORY, "main"))
         self._every(5.0, ping)
         self._every(9.0, lambda: {"action": "a mistake"})
 
