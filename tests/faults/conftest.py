@@ -1,4 +1,7 @@
-"""Fixtures of the fault suite: small counts by default, all with FAULTS=full; FAULTS_SEED repeats a run."""
+"""Fixtures of the fault suite: small counts by default, all with FAULTS=full; FAULTS_SEED repeats a run.
+
+FAULTS_REPORT names a file to which what is counted is added as it comes.
+"""
 
 import os
 import random
@@ -33,6 +36,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("faults: what was counted")
         for row in _rows:
             terminalreporter.write_line(row)
+
+
+def _count(row: str) -> None:
+    """Keep a line for the end, and write it down at once where FAULTS_REPORT names a file."""
+    _rows.append(row)
+    if os.environ.get("FAULTS_REPORT"):
+        with Path(os.environ["FAULTS_REPORT"]).open("a", encoding="utf-8") as file:
+            file.write(f"{row}\n")
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +85,7 @@ def stage(
             data=data,
             new_project=new_project,
             start=start_receiver,
-            report=lambda line: _rows.append(f"{name} (seed {seed}): {line}"),
+            report=lambda line: _count(f"{name} (seed {seed}): {line}"),
         )
 
 

@@ -51,10 +51,12 @@ class Background:
 
 
 async def _cancel_all() -> None:
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=10.0)
+    for _ in range(10):  # what is cancelled may begin something else to clean up
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        if not tasks:
+            break
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=2.0)
     await asyncio.get_running_loop().shutdown_asyncgens()
     await asyncio.sleep(CLOSING_SECONDS)
