@@ -1,0 +1,1 @@
+"""Which right is for what: the parts of test_rights.py."""
