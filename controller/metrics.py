@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from controller.counters import ReadCounter
+from controller.runtime.informer_observer import WATCH_RESTART_REASONS
 
 PREFIX = "kargo_azure_receiver"
 
@@ -235,6 +236,8 @@ class Metrics:
             self.status_writes.labels(result)
         for kind in KINDS:
             self.cache_quarantined.labels(kind)
+            for reason in WATCH_RESTART_REASONS:
+                self.watch_restarts.labels(kind, reason)
 
     # --- observers handed to the parts that count ---
 

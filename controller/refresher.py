@@ -51,6 +51,10 @@ REFUSAL_REMEMBERED = 600.0
 REFUSALS_REMEMBERED = 10_000
 """Targets for which that is remembered."""
 
+JOIN_SECONDS = 0.01
+"""Seconds that a target which was asked for during its patch waits for others to join, before the next one: in a
+burst, those who were just answered come again, and half of the patches suffice."""
+
 LONGEST_RETRY_AFTER = 60.0
 """Seconds: a larger ``Retry-After`` is honoured up to here, so that no header can park a refresh for good."""
 
@@ -100,6 +104,8 @@ class Refresher:
         self._rng = rng or random.Random()  # noqa: S311 - makes values of two replicas differ, no secret
         self._asked: dict[Target, list[Batch]] = {}
         self._failing: set[Target] = set()
+        self._hot: set[Target] = set()
+        """Those in ``_asked`` that were asked for while a patch was in flight that has succeeded."""
         self._refused: dict[Target, float] = {}
         """When (monotonic seconds) a target was first refused although we have the right."""
         self._flows: dict[Hashable, Batch] = {}
@@ -144,6 +150,9 @@ class Refresher:
 
     async def reconcile(self, target: Target) -> Outcome:
         """Patch one target for everyone who asked so far."""
+        if target in self._hot:
+            self._hot.discard(target)
+            await self._clock.sleep(JOIN_SECONDS)
         batches = self._asked.pop(target, None)
         if batches is None:
             return Done()
@@ -164,6 +173,8 @@ class Refresher:
             return await self._failed(target, batches, error)
         self._access.granted("patch", resource, target.namespace)
         self._settle(target, batches, Settled.PERSISTED)
+        if target in self._asked:
+            self._hot.add(target)
         now = self._clock.time()
         for batch in batches:
             self._metrics.lag(max(0.0, now - batch.received))

@@ -215,7 +215,7 @@ class SecretWatches:
         watch.problem = UNREADABLE
         if ref[0] not in self._reported:
             self._reported.add(ref[0])
-            log.error("right_missing", verb="list", resource="secrets", namespace=ref[0])
+            log.error("right_missing", verb=error.verb, resource="secrets", namespace=ref[0])
         self._changed(ref)
 
     def _recovered(self, ref: SecretRef, watch: _Watch) -> None:

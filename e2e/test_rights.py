@@ -75,9 +75,6 @@ NEEDED: dict[Right, Callable[[Site], None]] = {
 NOT_USED = {Right(KARGOS, "warehouses", "get"), Right(KARGOS, "promotions", "get")}
 """What Kargo gives to the ServiceAccount and the receiver does without."""
 
-NOT_TOLD = {right for right in NEEDED if right.verb == "watch"}
-"""Whose absence the log tells as information only (the watch begins anew), or, for Secrets, not at all."""
-
 
 @pytest.fixture(scope="module")
 def no_pods(cluster: Cluster) -> Iterator[None]:
@@ -179,8 +176,7 @@ def test_without_one_right_it_does_not(
     print(f"{right}: {failure.value}")
     assert site.receiver.process.running
     assert "Traceback" not in site.receiver.process.output()
-    if right not in NOT_TOLD:
-        assert any(_names(line, right.resource) for line in site.receiver.events())
+    assert any(_names(line, right.resource) for line in site.receiver.events())
 
 
 def _names(line: dict[str, Any], resource: str) -> bool:

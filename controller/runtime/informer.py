@@ -16,19 +16,20 @@ import structlog
 from controller.runtime import reflector
 from controller.runtime.client import Client
 from controller.runtime.clock import Clock, Timer
+from controller.runtime.complaints import Complaints
 from controller.runtime.errors import (
     UNDECODABLE,
     ApiError,
     Forbidden,
     MalformedResponse,
     NotFound,
-    StatusError,
     status_error,
 )
 from controller.runtime.failures import classify, retry_after
 from controller.runtime.informer_observer import WATCH_RESTART_REASONS, InformerObserver, Unobserved
 from controller.runtime.liveness import Liveness
 from controller.runtime.mirror import Handler, Mirror
+from controller.runtime.pager import Pager
 from controller.runtime.pauses import ForbiddenRetry, Pauses
 from controller.runtime.reflector import Failure
 from controller.runtime.resource import Resource
@@ -98,11 +99,12 @@ class Informer(Generic[T]):
         self._absent_is_empty = absent_is_empty
         self._idle_seconds = idle_seconds
         self._throttle = throttle
-        self._on_error = on_error
-        self._on_recovered = on_recovered
+        self._quiet = on_error is not None
         self._on_caught_up = on_caught_up
         self._observer = observer or Unobserved()
         self._log = log.bind(kind=kind, namespace=namespace)
+        self._complaints = Complaints(self._log, on_error, on_recovered)
+        self._pager = Pager(self._fetch)
         self._pauses = Pauses(start_jitter=start_jitter, forbidden=forbidden_retry, rng=rng)
         self._mirror: Mirror[T] = Mirror(
             decode, kind=kind, quarantined=lambda: self._observer.quarantined(kind)
@@ -112,9 +114,7 @@ class Informer(Generic[T]):
         self._synced = asyncio.Event()
         self._state: reflector.State
         self._error: ApiError | None = None  # of the last request, if it failed
-        self._failing: tuple[type[ApiError], int] | None = None  # how listing fails, as reported
         self._list_begun = 0.0
-        self._ahead: tuple[reflector.ListPage, asyncio.Task[bytes]] | None = None
         self._absent_since: float | None = None
 
     @property
@@ -157,7 +157,7 @@ class Informer(Generic[T]):
                 assert stimulus is not None, instructions  # noqa: S101  each step ends in something to wait for
                 self._state, instructions = reflector.step(self._state, stimulus)
         finally:
-            self._drop_ahead()
+            self._pager.drop()
             self._break()
 
     async def _perform(self, instruction: reflector.Instruction) -> reflector.Stimulus | None:
@@ -189,7 +189,7 @@ class Informer(Generic[T]):
             self._mirror.begin_list()
             self._list_begun = self._clock.monotonic()
         try:
-            found = parse_page(await self._page(page))
+            found = parse_page(await self._pager.page(page))
             if not found.version:
                 raise self._malformed("the list has no resourceVersion")
         except ApiError as error:
@@ -197,43 +197,21 @@ class Informer(Generic[T]):
         except UNDECODABLE as error:
             return self._list_failed(self._malformed(f"the list can't be read: {error}"))
         if found.token:
-            self._ask_ahead(reflector.ListPage(found.token, page.limit))
+            self._pager.ask(reflector.ListPage(found.token, page.limit))
             await asyncio.sleep(0)  # it is sent now
         await self._mirror.collect(found.items or [])
         return reflector.Page(found.token, found.version)
 
-    async def _page(self, page: reflector.ListPage) -> bytes:
-        """Return a page, which may have been asked for already."""
-        if self._ahead is None or self._ahead[0] != page:
-            self._drop_ahead()
-            self._ask_ahead(page)
-        assert self._ahead is not None  # noqa: S101
-        _, asking = self._ahead
-        try:
-            return await asking
-        finally:
-            self._drop_ahead()
-
-    def _ask_ahead(self, page: reflector.ListPage) -> None:
-        """Ask for a page now: the server makes it while the one before is decoded. Never more than one."""
-        asking = self._client.list_page(
+    def _fetch(self, page: reflector.ListPage) -> Awaitable[bytes]:
+        return self._client.list_page(
             self._resource, **self._scope, limit=page.limit, continue_token=page.token or None
         )
-        self._ahead = page, asyncio.get_running_loop().create_task(asking)
-
-    def _drop_ahead(self) -> None:
-        if self._ahead is not None:
-            _, asking = self._ahead
-            self._ahead = None
-            if asking.done() and not asking.cancelled():
-                asking.exception()  # it is nobody's concern any more
-            asking.cancel()
 
     def _list_failed(self, error: ApiError) -> reflector.Stimulus:
         self._error = error
         failure, _ = classify(error)
         if failure not in (Failure.EXPIRED, Failure.TOO_LARGE):  # those have an answer of their own
-            self._report(error)
+            self._complaints.failed("list", error, stored=len(self.store))
         if self._absent_is_empty and isinstance(error, Forbidden | NotFound) and self._absence_lasts():
             return reflector.Absent()
         self._liveness.broken()
@@ -244,16 +222,6 @@ class Informer(Generic[T]):
         if self._absent_since is None:
             self._absent_since = now
         return not len(self.store) or now - self._absent_since >= ABSENCE_SECONDS
-
-    def _report(self, error: ApiError) -> None:
-        failing = (type(error), error.status if isinstance(error, StatusError) else 0)
-        if failing == self._failing:
-            return
-        self._failing = failing
-        if self._on_error is not None:
-            self._on_error(error)
-        else:
-            self._log.warning("list_failed", error=str(error), stored=len(self.store))
 
     def _published(self) -> None:
         if not self._synced.is_set():
@@ -268,12 +236,7 @@ class Informer(Generic[T]):
         self._error = None
         self._absent_since = None
         self._pauses.succeeded()
-        if self._failing is None:
-            return
-        self._failing = None
-        self._tell("list_recovered", objects=len(self.store))
-        if self._on_recovered is not None:
-            self._on_recovered()
+        self._complaints.worked("list", objects=len(self.store))
 
     def _malformed(self, message: str) -> MalformedResponse:
         namespace = self._scope["namespace"]
@@ -298,6 +261,8 @@ class Informer(Generic[T]):
                     self._line(line)
         except ApiError as error:
             ended = error
+            if isinstance(error, Forbidden):  # anything else passes; a right comes only if somebody is told
+                self._complaints.failed("watch", error, stored=len(self.store))
         self._break()
         self._error = ended
         lived = self._clock.monotonic() - started
@@ -344,6 +309,7 @@ class Informer(Generic[T]):
     # Signs of life
 
     def _opened(self) -> None:
+        self._complaints.worked("watch")
         self._liveness.opened(self._clock.monotonic())
         self._settle_later()
 
@@ -371,4 +337,4 @@ class Informer(Generic[T]):
 
     def _tell(self, event: str, **data: Any) -> None:
         """Log what goes on; quietly where the owner reports errors itself, having hundreds of informers."""
-        (self._log.info if self._on_error is None else self._log.debug)(event, **data)
+        (self._log.debug if self._quiet else self._log.info)(event, **data)

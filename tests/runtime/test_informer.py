@@ -734,8 +734,8 @@ def test_an_absent_kind_counts_as_empty_and_is_tried_again() -> None:
                 while it.names != ["a@2"]:
                     await it.resume()
                     await it.until(lambda: it.names == ["a@2"] or bool(it.clock.pending))
-        told = [entry["event"] for entry in logs if entry["event"].startswith("list")]
-        assert told == ["list_failed", "list_recovered"] * 2
+        told = [entry["event"] for entry in logs if entry["event"].endswith(("_failed", "_recovered"))]
+        assert told == ["list_failed", "list_recovered", "watch_failed", "list_recovered"]
 
     run(main())
 
@@ -863,3 +863,25 @@ def test_a_handler_that_raises_ends_the_informer() -> None:
 def test_reasons_are_a_bounded_set() -> None:
     """Every reason a watch can end for is declared, so that its counter can exist from the start."""
     assert len(set(WATCH_RESTART_REASONS)) == len(WATCH_RESTART_REASONS) == 9
+
+
+def test_a_missing_right_to_watch_is_told_once_though_lists_work() -> None:
+    """Somebody has to be told which right is missing; when it comes, that is told too."""
+
+    async def main() -> None:
+        errors: list[str] = []
+        recovered: list[bool] = []
+        scripts: list[Script] = [page([A1]), *[status(403, reason="Forbidden"), page([A1])] * 3, watch()]
+        async with informing(
+            ApiServer(*scripts),
+            on_error=lambda error: errors.append(error.verb),
+            on_recovered=lambda: recovered.append(True),
+        ) as it:
+            for _ in range(3):
+                await it.paused()
+                assert (errors, recovered) == (["watch"], [])
+                await it.resume()
+            await it.until(lambda: recovered == [True])
+            assert errors == ["watch"]
+
+    run(main())

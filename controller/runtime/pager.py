@@ -1,0 +1,42 @@
+"""Asks for the pages of a list, one ahead: the server makes the next while this one is decoded."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from controller.runtime.reflector import ListPage
+
+
+class Pager:
+    """Pages of one list, in order; never more than one is under way, and two in memory.
+
+    ``fetch`` sends the request for a page and returns its JSON; what it raises, ``page`` raises.
+    """
+
+    def __init__(self, fetch: Callable[[ListPage], Awaitable[bytes]]) -> None:
+        self._fetch = fetch
+        self._ahead: tuple[ListPage, asyncio.Future[bytes]] | None = None
+
+    async def page(self, page: ListPage) -> bytes:
+        """Return a page, which may have been asked for already."""
+        if self._ahead is None or self._ahead[0] != page:
+            self.drop()
+            self.ask(page)
+        assert self._ahead is not None  # noqa: S101
+        _, asking = self._ahead
+        try:
+            return await asking
+        finally:
+            self.drop()
+
+    def ask(self, page: ListPage) -> None:
+        """Send the request for a page that will be wanted next."""
+        self._ahead = page, asyncio.ensure_future(self._fetch(page))
+
+    def drop(self) -> None:
+        """Give up the page that was asked for ahead, if there is one."""
+        if self._ahead is not None:
+            _, asking = self._ahead
+            self._ahead = None
+            if asking.done() and not asking.cancelled():
+                asking.exception()  # it is nobody's concern any more
+            asking.cancel()
