@@ -7,6 +7,7 @@ import pytest
 
 from controller.batch import Batch
 from controller.kargo import WAREHOUSES
+from controller.refresher import LONGEST_JOIN
 from tests.support.aio import run
 from tests.support.kube import Request, refused, unreachable
 from tests.support.refreshing import Refreshing
@@ -67,6 +68,31 @@ def test_a_thousand_concurrent_requests_cost_a_handful_of_patches() -> None:
             assert all(site.kube.stored[-1] >= mark for _, mark in waits)
 
     run(scenario())
+
+
+def test_after_a_patch_that_took_long_the_next_waits_for_others_to_join() -> None:
+    """As long as the patch took, at most a quarter of a second: who comes meanwhile shares the next one."""
+
+    async def scenario(took: float, waits: float) -> None:
+        async with Refreshing() as site:
+            target = site.target("w")
+            site.kube.gate.clear()
+            site.ask(target)
+            await site.clock.settle()
+            during = site.ask(target)
+            await site.clock.advance(took)
+            site.kube.gate.set()
+            await site.clock.settle()
+            await site.clock.advance(waits * 0.9)
+            assert not during.done
+            joins = site.ask(target)
+            await site.clock.advance(waits * 0.2)
+            assert during.done
+            assert joins.done
+            assert len(site.patches()) == 2
+
+    run(scenario(0.1, 0.1))
+    run(scenario(3.0, LONGEST_JOIN))
 
 
 def test_a_patch_that_fails_carries_on_for_all() -> None:
