@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, NoReturn
 
 from controller import values
 
-DEFAULT_CONCURRENCY = 64
-"""Patches in flight. An API server on two cores takes a third more of 64 than of 32: docs/performance.md."""
+DEFAULT_CONCURRENCY = 32
+"""Patches in flight. More make an event wait longer beside a fan-out, and do not hasten it: docs/performance.md."""
 ACR_PATIENCE = 5.0
 """Seconds that ACR waits for an answer."""
 
