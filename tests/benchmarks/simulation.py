@@ -17,7 +17,7 @@ from controller.kargo import Target
 from controller.runtime.clock import Timer
 from controller.runtime.workqueue import WorkQueue
 
-IN_FLIGHT = 64
+IN_FLIGHT = 32
 PATCHES_PER_SECOND = 400.0
 WAREHOUSES = 1_000_000
 PER_PROJECT = 1_000

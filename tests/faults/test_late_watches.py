@@ -9,6 +9,7 @@ from tests.faults.field import Field
 from tests.faults.stage import Stage
 from tests.support.api_faults import Delay, Fault, Late, Reset, Silent, fault
 from tests.support.fault_proxy import FaultProxy
+from tests.support.receiver_process import eventually
 from tests.support.sender import Sender
 
 IDLE_SECONDS = 120.0
@@ -40,6 +41,8 @@ def _silent(stage: Stage, proxy: FaultProxy) -> None:
 def _relisting(stage: Stage, proxy: FaultProxy) -> None:
     time.sleep(stage.scale(1, 10))
 
+
+RESTARTS = "kargo_azure_receiver_watch_restarts_total"
 
 WATCHES = [
     pytest.param([fault(Late(3.0), "watch", resources=("warehouses",))], _late, 0, id="late"),
@@ -73,7 +76,9 @@ def test_pushes_for_warehouses_not_seen_yet(
     with stage.sender(field, receiver) as sender:
         with proxy.going_wrong(*faults):
             if more:
+                begun = receiver.metric(RESTARTS, kind="Warehouse")
                 proxy.break_watches("warehouses")
+                eventually(lambda: receiver.metric(RESTARTS, kind="Warehouse") > begun)
             for round_ in range(stage.scale(3, 10)):
                 _come_and_move(field, sender, round_)
             early = len(sender.ledger.missing(stage.probe))

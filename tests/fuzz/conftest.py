@@ -77,7 +77,7 @@ class Victim:
         return self.stage.background.call(coroutine, 120.0)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # no longer: it would write into other tests' Projects
 def running(
     control_plane: ControlPlane, receiver_kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Victim]:

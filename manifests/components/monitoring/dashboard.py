@@ -48,7 +48,8 @@ def quantile(share: float, metric: str, *by: str) -> str:
 def rate(metric: str, *by: str, where: str = "") -> str:
     """Events per second over all replicas."""
     selector = f"{NS}, {where}" if where else NS
-    return f"sum by ({', '.join(by)}) (rate({P}{metric}{{{selector}}}[$__rate_interval]))"
+    grouped = f" by ({', '.join(by)}) " if by else ""
+    return f"sum{grouped}(rate({P}{metric}{{{selector}}}[$__rate_interval]))"
 
 
 def graph(
@@ -278,8 +279,12 @@ def _caches() -> list[timeseries.Panel]:
         ),
         graph(
             "Left out",
-            "Objects of a form that can't be read.",
-            [(rate("cache_quarantined_total", "kind"), "{{kind}}")],
+            "Objects and journal files that can't be read, and writes of the journal that failed.",
+            [
+                (rate("cache_quarantined_total", "kind"), "{{kind}}"),
+                (rate("journal_moved_aside_total"), "journal files"),
+                (rate("journal_write_failures_total"), "journal writes"),
+            ],
             unit="ops",
         ),
         graph(
