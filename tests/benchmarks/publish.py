@@ -35,12 +35,19 @@ def write_tables() -> None:
     text = PAGE.read_text("utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    parts = [
-        f"\n`SCALE={scale} make bench`, {run['seconds']} s in all, on {run['when']}; load average "
-        f"{run['load'][0]} before, {run['load'][1]} after (two cores):\n\n{table(rows)}\n"
-        for scale, rows, run in results()
-    ]
+    parts = [f"\n{_heading(scale, run)}:\n\n{table(rows)}\n" for scale, rows, run in results()]
     PAGE.write_text(before + BEGIN + "".join(parts) + "\n" + END + after, "utf-8")
+
+
+def _heading(scale: str, run: dict[str, Any]) -> str:
+    """Say how it was measured. A ``note`` in the file says what is unusual about that."""
+    if "note" in run:
+        return str(run["note"])
+    before, after = run["load"]
+    return (
+        f"`SCALE={scale} make bench`, {run['seconds']} s in all, on {run['when']}; load average "
+        f"{before} before, {after} after (two cores)"
+    )
 
 
 def plot() -> None:
