@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from e2e import kargo
 from e2e.controlplane import ControlPlane, ControlPlaneError, terminal
 from e2e.kargo.project import Project
-from tests.support.receiver_process import ReceiverFactory
+from tests.support.receiver_process import RECEIVER_PATH, ReceiverFactory
 
 INTEGRATION = Path(__file__).parent / "integration"
 
@@ -53,6 +54,8 @@ def control_plane(announce: Callable[[str], None]) -> Iterator[ControlPlane]:
     try:
         kargo.install(plane)
         yield plane
+        events = json.dumps(plane.api.get("/api/v1/events")).encode()
+        assert RECEIVER_PATH.search(events) is None, "an Event holds a receiver's path, which is a credential"
     finally:
         plane.stop()
 

@@ -1,6 +1,7 @@
 """Receivers as real processes for tests, all ended when the test is over, and shown when it failed."""
 
 import itertools
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +14,9 @@ from e2e.receiver import Answer, ReceiverProcess
 __all__ = ["Answer", "ReceiverFactory", "ReceiverProcess", "eventually"]
 
 T = TypeVar("T")
+
+RECEIVER_PATH = re.compile(rb"(?i)azure/[0-9a-f]{64}")
+"""Searched for in all that receivers write in all tests; in requests and in status it is at its place."""
 
 
 class ReceiverFactory:
@@ -42,7 +46,7 @@ class ReceiverFactory:
             admin_port=admin_port,
             base_url=base_url,
             flags=flags,
-            environment={"PYTHONASYNCIODEBUG": "1", **(environment or {})},
+            environment={"PYTHONASYNCIODEBUG": "1", "LOG_LEVEL": "debug", **(environment or {})},
             name=f"receiver-{next(self._numbers)}",
         )
         self._started.append(receiver)
@@ -58,6 +62,14 @@ class ReceiverFactory:
             receiver.kill()
             # pytest shows this if the test failed
             sys.stdout.write(f"--- {receiver.process.name}\n{receiver.process.output()}\n")
+        written = [file for file in self.folder.rglob("*") if _is_a_receivers(file)]
+        leaks = [file for file in written if RECEIVER_PATH.search(file.read_bytes())]
+        assert not leaks, f"a receiver's path, which is a credential, is in {leaks}"
+
+
+def _is_a_receivers(file: Path) -> bool:
+    """Whether a receiver writes this file: its log, its journal and what belongs to it."""
+    return file.is_file() and (file.suffix == ".log" or file.name.startswith("deliveries."))
 
 
 def eventually(condition: Callable[[], T], limit: float = 10.0) -> T:
