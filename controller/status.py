@@ -16,19 +16,17 @@ from controller.access import AccessReviewer
 from controller.kargo import (
     CLUSTER_CONFIGS,
     PROJECT_CONFIGS,
-    SECRETS,
     Config,
     ReceiverSpec,
     decode_config,
-    decode_secret,
     field,
 )
 from controller.kube_events import EventRecorder
+from controller.live_secret import read_live
 from controller.receiver_state import (
     UNREADABLE,
     UNREADABLE_REASON,
     ReceiverState,
-    SecretState,
     State,
     conflict,
     judge,
@@ -175,16 +173,7 @@ class StatusReconciler:
         if seen is not None and seen.state is State.PENDING:
             return seen
         namespace = config.namespace or self._system_namespace
-        if not spec.secret:
-            secret = SecretState(known=True)
-        else:
-            try:
-                raw = await self._client.get(SECRETS, namespace=namespace, name=spec.secret)
-                secret = SecretState(known=True, secret=decode_secret(raw, lambda _namespace, _name: None))
-            except NotFound:
-                secret = SecretState(known=True)
-            except Forbidden:
-                secret = SecretState(known=False, problem=UNREADABLE)
+        secret = await read_live(self._client, namespace, spec.secret, refused=UNREADABLE)
         state, _ = judge(spec, config.namespace, namespace, secret)
         if state.state is State.SERVED:
             name = receiver_name(config.namespace, spec.name)

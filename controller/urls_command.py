@@ -17,14 +17,13 @@ from controller.kargo import (
     CLUSTER_CONFIG_NAME,
     CLUSTER_CONFIGS,
     PROJECT_CONFIGS,
-    SECRETS,
     Config,
     ReceiverSpec,
     decode_config,
-    decode_secret,
 )
-from controller.receiver_state import ReceiverState, SecretState, State, conflict, judge
-from controller.receiver_url import digest_in, receiver_url
+from controller.live_secret import read_live
+from controller.receiver_state import ReceiverState, State, conflict, judge
+from controller.receiver_url import digest_in, receiver_name, receiver_url
 from controller.runtime.client import Client
 from controller.runtime.configuration import load_configuration
 from controller.runtime.errors import ApiError, ConfigurationError, Forbidden, NotFound
@@ -121,7 +120,7 @@ async def listing(client: Client, namespace: str | None, base_url: str, system_n
     users: dict[str, list[str]] = {}
     for config, state in judged:
         if state.digest:
-            users.setdefault(state.digest, []).append(f"{config.namespace or 'cluster'}/{state.name}")
+            users.setdefault(state.digest, []).append(receiver_name(config.namespace, state.name))
     return [_row(config, state, users, base_url) for config, state in judged]
 
 
@@ -139,15 +138,8 @@ async def _configs(client: Client, resource: Resource, namespace: str | None) ->
 
 async def _state(client: Client, config: Config, spec: ReceiverSpec, system_namespace: str) -> ReceiverState:
     namespace = config.namespace or system_namespace
-    secret = SecretState(known=True)
-    if spec.secret:
-        try:
-            raw = await client.get(SECRETS, namespace=namespace, name=spec.secret)
-            secret = SecretState(known=True, secret=decode_secret(raw, lambda _namespace, _name: None))
-        except NotFound:
-            pass
-        except Forbidden:
-            secret = SecretState(known=False, problem="you lack the right to get secrets there")
+    refused = "you lack the right to get secrets there"
+    secret = await read_live(client, namespace, spec.secret, refused=refused)
     return judge(spec, config.namespace, namespace, secret)[0]
 
 
