@@ -29,6 +29,7 @@ from controller.runtime.errors import (
 from controller.runtime.lines import LineSplitter, LineTooLong
 from controller.runtime.reflector import PAGE
 from controller.runtime.resource import Resource
+from controller.runtime.strides import Strides
 
 __all__ = ["Client", "Configuration", "RequestObserver", "Resource", "load_configuration"]
 
@@ -76,9 +77,11 @@ class Unobserved:
 class Client:
     """One API server, as one user.
 
-    Requests share a pool of ``concurrency`` connections; each watch has a connection of its own. Every method
-    raises ApiError: ConnectionFailed, MalformedResponse or a StatusError. The constructor needs
-    a running event loop and raises ConfigurationError if a certificate can't be loaded. Must be closed.
+    Requests share a pool of ``concurrency`` connections. Lists and watches have connections of their own, as
+    many as they need: a watch runs where its list came, which saves 16 KiB (after the server's session ticket
+    OpenSSL keeps its write buffer until the next request). Every method raises ApiError: ConnectionFailed,
+    MalformedResponse or a StatusError. The constructor needs a running event loop and raises
+    ConfigurationError if a certificate can't be loaded. Must be closed.
     """
 
     def __init__(
@@ -95,7 +98,7 @@ class Client:
         self._clock = clock or SystemClock()
         self._answer_limit = answer_limit
         self._requests = api_client(configuration, max(1, concurrency), user_agent)
-        self._watches = api_client(configuration, 0, user_agent)  # 0: as many as there are watches
+        self._streams = api_client(configuration, 0, user_agent)  # 0: as many as there are informers
         self._timeout = aiohttp.ClientTimeout(
             total=TOTAL_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS
         )
@@ -103,7 +106,7 @@ class Client:
     async def close(self) -> None:
         """Close all connections."""
         await self._requests.close()  # type: ignore[no-untyped-call]
-        await self._watches.close()  # type: ignore[no-untyped-call]
+        await self._streams.close()  # type: ignore[no-untyped-call]
 
     async def list_page(
         self,
@@ -123,7 +126,9 @@ class Client:
             query.append(("fieldSelector", field_selector))
         if continue_token:
             query.append(("continue", continue_token))
-        return await self._request("list", "GET", resource, namespace, None, query=query, accept=LEAN)
+        return await self._request(
+            "list", "GET", resource, namespace, None, query=query, accept=LEAN, api=self._streams
+        )
 
     async def get(self, resource: Resource, *, namespace: str | None = None, name: str) -> bytes:
         """Return one object, as JSON."""
@@ -189,7 +194,7 @@ class Client:
         code = "<error>"
         try:
             response = await self._send(
-                self._watches, "GET", resource.path(namespace), query, {"Accept": LEAN}, None, timeout, about
+                self._streams, "GET", resource.path(namespace), query, {"Accept": LEAN}, None, timeout, about
             )
             code = str(response.status)
         finally:
@@ -199,10 +204,13 @@ class Client:
                 raise await self._refusal(response, about)
             if opened is not None:
                 opened()
-            splitter = LineSplitter()
+            splitter, strides = LineSplitter(), Strides(response)
             async for chunk in response.content.iter_any():
-                for line in splitter.feed(chunk):
+                lines = splitter.feed(chunk)
+                for line in lines:
                     yield line
+                if lines:
+                    await strides.pause(len(chunk))
         except LineTooLong:
             raise ResponseTooLarge("a line is beyond the limit", **about) from None
         except TimeoutError as error:
@@ -225,6 +233,7 @@ class Client:
         accept: str = JSON,
         body: bytes | None = None,
         content_type: str = JSON,
+        api: ApiClient | None = None,
     ) -> bytes:
         about = _about(verb, resource, namespace, name, subresource)
         headers = {"Accept": accept, "Content-Type": content_type}
@@ -233,7 +242,7 @@ class Client:
         code = "<error>"
         try:
             response = await self._send(
-                self._requests, method, path, query or [], headers, body, self._timeout, about
+                api or self._requests, method, path, query or [], headers, body, self._timeout, about
             )
             try:
                 if not 200 <= response.status < 300:

@@ -450,7 +450,7 @@ def test_row_16_a_refused_connection_is_waited_out() -> None:
                 await it.until(lambda: bool(it.clock.pending))
             assert it.names == ["a@1"]
             async with ApiServer(watch(("MODIFIED", A2))) as back:
-                it.informer._client._watches.configuration.host = f"http://127.0.0.1:{back.port}"
+                it.informer._client._streams.configuration.host = f"http://127.0.0.1:{back.port}"
                 await it.resume()
                 await it.until(lambda: it.names == ["a@2"])
                 assert back.requests[0].query["resourceVersion"] == "100"
