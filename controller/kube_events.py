@@ -8,6 +8,7 @@ import asyncio
 import os
 import time
 from collections import OrderedDict
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -17,6 +18,8 @@ from controller.runtime.client import Client
 from controller.runtime.clock import Clock
 from controller.runtime.errors import ApiError, Forbidden
 from controller.runtime.resource import Resource
+
+WARNING, NORMAL = "Warning", "Normal"
 
 COMPONENT = "kargo-azure-receiver"
 QUEUE_LIMIT = 1000
@@ -33,58 +36,81 @@ PAUSE = 0.1
 log = structlog.get_logger()
 
 
+class _Note(NamedTuple):
+    """An Event that waits to be sent."""
+
+    level: str
+    resource: Resource
+    kind: str
+    namespace: str
+    name: str
+    reason: str
+    message: str
+    uid: str
+    at: float
+    """Unix time in seconds."""
+
+    def encode(self) -> bytes:
+        """Return the object to be created, as JSON (v1.Event)."""
+        group, version = self.resource.group, self.resource.version
+        regarding = {
+            "apiVersion": f"{group}/{version}" if group else version,
+            "kind": self.kind,
+            "name": self.name,
+        }
+        if self.namespace:
+            regarding["namespace"] = self.namespace
+        if self.uid:
+            regarding["uid"] = self.uid
+        message = self.message
+        if len(message) > MESSAGE_LIMIT:
+            message = message[: MESSAGE_LIMIT - 1] + "…"
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.at))
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            # As client-go names them; a random suffix, since replicas may speak of one object at one moment.
+            "metadata": {"name": f"{self.name[:200]}.{os.urandom(8).hex()}"},
+            "involvedObject": regarding,
+            "type": self.level,
+            "reason": self.reason,
+            "message": message,
+            "source": {"component": COMPONENT},
+            "reportingComponent": COMPONENT,
+            "firstTimestamp": stamp,
+            "lastTimestamp": stamp,
+            "count": 1,
+        }
+        return msgspec.json.encode(event)
+
+
 class EventRecorder:
-    """Sends Warning and Normal Events in the background; ``run`` does the sending."""
+    """Sends Events in the background; ``run`` does the sending."""
 
     def __init__(self, client: Client, clock: Clock) -> None:
         self._client = client
         self._clock = clock
-        self._queue: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(QUEUE_LIMIT)
+        self._queue: asyncio.Queue[_Note] = asyncio.Queue(QUEUE_LIMIT)
         self._sent: OrderedDict[tuple[str, ...], float] = OrderedDict()
         self._forbidden = False
 
-    def warn(
+    def emit(
         self,
-        resource: Resource,
-        kind: str,
-        namespace: str,
-        name: str,
-        reason: str,
-        message: str,
-        uid: str = "",
-        *,
-        repeat: bool = False,
-    ) -> None:
-        """Emit a Warning, unless it is no ``repeat`` and the same was said within the last ten minutes."""
-        self._emit(resource, kind, namespace, name, "Warning", reason, message, uid, repeat)
-
-    def normal(
-        self,
-        resource: Resource,
-        kind: str,
-        namespace: str,
-        name: str,
-        reason: str,
-        message: str,
-        uid: str = "",
-        *,
-        repeat: bool = False,
-    ) -> None:
-        """Emit a Normal Event, as ``warn`` does."""
-        self._emit(resource, kind, namespace, name, "Normal", reason, message, uid, repeat)
-
-    def _emit(
-        self,
-        resource: Resource,
-        kind: str,
-        namespace: str,
-        name: str,
         level: str,
+        resource: Resource,
+        kind: str,
+        namespace: str,
+        name: str,
         reason: str,
         message: str,
-        uid: str,
-        repeat: bool,
+        uid: str = "",
+        *,
+        repeat: bool = False,
     ) -> None:
+        """Emit an Event, unless it is no ``repeat`` and the same was said within the last ten minutes.
+
+        ``level`` is WARNING or NORMAL.
+        """
         now = self._clock.monotonic()
         key = (kind, namespace, name, reason, message)
         last = self._sent.get(key)
@@ -94,45 +120,20 @@ class EventRecorder:
         self._sent.move_to_end(key)
         while len(self._sent) > REMEMBERED:
             self._sent.popitem(last=False)
-        if len(message) > MESSAGE_LIMIT:
-            message = message[: MESSAGE_LIMIT - 1] + "…"
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock.time()))
-        regarding = {
-            "apiVersion": f"{resource.group}/{resource.version}" if resource.group else resource.version,
-            "kind": kind,
-            "name": name,
-        }
-        if namespace:
-            regarding["namespace"] = namespace
-        if uid:
-            regarding["uid"] = uid
-        event = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            # As client-go names them; a random suffix, since replicas may speak of one object at one moment.
-            "metadata": {"name": f"{name[:200]}.{os.urandom(8).hex()}"},
-            "involvedObject": regarding,
-            "type": level,
-            "reason": reason,
-            "message": message,
-            "source": {"component": COMPONENT},
-            "reportingComponent": COMPONENT,
-            "firstTimestamp": stamp,
-            "lastTimestamp": stamp,
-            "count": 1,
-        }
+        note = _Note(level, resource, kind, namespace, name, reason, message, uid, self._clock.time())
         try:
-            # Events about cluster-scoped objects live in the namespace "default".
-            self._queue.put_nowait((namespace or "default", msgspec.json.encode(event)))
+            self._queue.put_nowait(note)
         except asyncio.QueueFull:
             log.warning("event_dropped", kind=kind, namespace=namespace, name=name, reason=reason)
 
     async def run(self) -> None:
         """Send what is emitted, until cancelled."""
         while True:
-            namespace, body = await self._queue.get()
+            note = await self._queue.get()
+            # Events about cluster-scoped objects live in the namespace "default".
+            namespace = note.namespace or "default"
             try:
-                await self._client.create(EVENTS, namespace=namespace, body=body)
+                await self._client.create(EVENTS, namespace=namespace, body=note.encode())
                 self._forbidden = False
             except Forbidden:
                 if not self._forbidden:

@@ -5,6 +5,7 @@ one patch; a request that comes while the target's patch is in flight is satisfi
 patch that started after the request can have told Kargo about it.
 """
 
+import functools
 import random
 import time
 from collections.abc import Hashable, Sequence
@@ -15,7 +16,7 @@ import structlog
 from controller.access import AccessReviewer
 from controller.batch import Batch, Settled
 from controller.kargo import PROMOTIONS, REFRESH_ANNOTATION, WAREHOUSES, Target
-from controller.kube_events import EventRecorder
+from controller.kube_events import WARNING, EventRecorder
 from controller.runtime.client import Client
 from controller.runtime.clock import Clock
 from controller.runtime.controller import Controller, Done, Outcome, Retry
@@ -222,7 +223,8 @@ class Refresher:
             name=target.name,
             message=error.message,
         )
-        self._events.warn(
+        self._events.emit(
+            WARNING,
             _RESOURCES[target.kind],
             target.kind,
             target.namespace,
@@ -302,5 +304,10 @@ class Refresher:
         micros = max(self._last_stamp + 1, int(self._clock.time() * 1_000_000))
         self._last_stamp = micros
         seconds, fraction = divmod(micros, 1_000_000)
-        date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+        date = _date(seconds)
         return f"{date}.{fraction:06d}{self._rng.randrange(1000):03d}Z"
+
+
+@functools.lru_cache(maxsize=1)
+def _date(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))

@@ -21,7 +21,7 @@ from controller.kargo import (
     decode_config,
     field,
 )
-from controller.kube_events import EventRecorder
+from controller.kube_events import NORMAL, WARNING, EventRecorder
 from controller.live_secret import read_live
 from controller.receiver_state import (
     UNREADABLE,
@@ -251,10 +251,10 @@ class StatusReconciler:
             message=message,
             before=before,
         )
-        emit = self._events.warn if status == "False" else self._events.normal
+        level = WARNING if status == "False" else NORMAL
         resource, kind = _kind(key)
         # A condition that comes and goes is told of each time: it was written each time.
-        emit(resource, kind, key[0], key[1], reason, message, config.uid, repeat=True)
+        self._events.emit(level, resource, kind, key[0], key[1], reason, message, config.uid, repeat=True)
 
     def _dispute(self, key: ConfigKey, config: Config) -> None:
         if key in self._disputed:
@@ -267,7 +267,7 @@ class StatusReconciler:
         )
         log.warning("status_disputed", config=_display(key), message=message)
         resource, kind = _kind(key)
-        self._events.warn(resource, kind, key[0], key[1], "StatusDisputed", message, config.uid)
+        self._events.emit(WARNING, resource, kind, key[0], key[1], "StatusDisputed", message, config.uid)
 
     async def _refused(
         self, verb: str, resource: Resource, namespace: str, error: Forbidden, subresource: str = ""

@@ -8,7 +8,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from controller.kargo import CLUSTER_CONFIGS, WAREHOUSES
-from controller.kube_events import MESSAGE_LIMIT, PAUSE, QUEUE_LIMIT, REPEAT_AFTER, EventRecorder
+from controller.kube_events import (
+    MESSAGE_LIMIT,
+    NORMAL,
+    PAUSE,
+    QUEUE_LIMIT,
+    REPEAT_AFTER,
+    WARNING,
+    EventRecorder,
+)
 from tests.support.aio import run
 from tests.support.clock import FakeClock
 from tests.support.kube import FakeKube, refused, unreachable
@@ -27,7 +35,7 @@ async def recording(kube: FakeKube, clock: FakeClock) -> AsyncIterator[EventReco
 
 
 def warn(recorder: EventRecorder, name: str = "w", message: str = "m", *, repeat: bool = False) -> None:
-    recorder.warn(WAREHOUSES, "Warehouse", "p", name, "Refused", message, "uid-1", repeat=repeat)
+    recorder.emit(WARNING, WAREHOUSES, "Warehouse", "p", name, "Refused", message, "uid-1", repeat=repeat)
 
 
 def test_an_event() -> None:
@@ -60,7 +68,7 @@ def test_about_the_cluster_config() -> None:
     async def scenario() -> None:
         kube, clock = FakeKube(), FakeClock()
         async with recording(kube, clock) as recorder:
-            recorder.normal(CLUSTER_CONFIGS, "ClusterConfig", "", "cluster", "Served", "m")
+            recorder.emit(NORMAL, CLUSTER_CONFIGS, "ClusterConfig", "", "cluster", "Served", "m")
             await clock.settle()
         assert kube.made("create")[0].namespace == "default"
         assert kube.events[0]["type"] == "Normal"
