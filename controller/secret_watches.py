@@ -7,7 +7,6 @@ refusal is tried again soon, concerns that receiver alone, and is reported once.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 
@@ -44,23 +43,6 @@ KIND = "Secret"
 log = structlog.get_logger()
 
 
-class _Watch:
-    """One Secret being watched."""
-
-    def __init__(self) -> None:
-        self.informer: Informer[Secret]
-        self.task: asyncio.Task[None] | None = None
-        self.tried = asyncio.Event()
-        """Set when the first list was answered, by the Secret or by a refusal."""
-        self.problem = ""
-        self.paid = False
-        """The first list waited for its turn among what is likely to be refused."""
-        self.refusals = 0
-        """Since it was last read."""
-        self.young_until = 0.0
-        """Monotonic seconds."""
-
-
 class SecretWatches:
     """The Secrets that receivers refer to, each followed by an informer of its own."""
 
@@ -86,6 +68,9 @@ class SecretWatches:
         self._group: asyncio.TaskGroup | None = None
         self._ending = asyncio.Event()
         self._starting = True
+        self._untried: set[_Watch] = set()
+        """Those that ``wait_tried`` waits for."""
+        self._all_tried: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         """Return the number of Secrets that are known to exist."""
@@ -106,9 +91,10 @@ class SecretWatches:
             self._uses[ref] -= 1
             if not self._uses[ref]:
                 del self._uses[ref]
-                task = self._watches.pop(ref).task
-                if task is not None:
-                    task.cancel()
+                watch = self._watches.pop(ref)
+                self._tried(watch)
+                if watch.task is not None:
+                    watch.task.cancel()
 
     def state(self, ref: SecretRef) -> SecretState:
         """Return what is known of a wanted Secret."""
@@ -122,8 +108,10 @@ class SecretWatches:
     async def wait_tried(self) -> None:
         """Return when each Secret wanted now was read, or refused, once: the end of the start."""
         self._starting = False
-        for watch in list(self._watches.values()):
-            await watch.tried.wait()
+        self._untried = {watch for watch in self._watches.values() if not watch.tried}
+        if self._untried:
+            self._all_tried = asyncio.get_running_loop().create_future()
+            await self._all_tried
 
     def last_activity(self) -> float | None:
         """Return the oldest of the watches' last signs of life (monotonic seconds); None without watches."""
@@ -137,13 +125,13 @@ class SecretWatches:
         """Follow the Secrets until cancelled. Raises what an informer raised: a bug."""
         async with asyncio.TaskGroup() as group:
             self._group = group
-            for ref, watch in self._watches.items():
-                watch.task = group.create_task(self._follow(ref, watch))
+            for watch in self._watches.values():
+                watch.task = group.create_task(self._follow(watch))
             await self._ending.wait()
 
     def _begin(self, ref: SecretRef) -> None:
         namespace, name = ref
-        watch = _Watch()
+        watch = _Watch(self, ref)
         if not self._starting:
             watch.young_until = self._clock.monotonic() + YOUNG_SECONDS
         watch.informer = Informer(
@@ -155,76 +143,82 @@ class SecretWatches:
             namespace=namespace,
             field_selector=f"metadata.name={name}",
             forbidden_retry=FORBIDDEN_RETRY,
-            throttle=lambda: self._try_again(watch),
-            on_error=lambda error: self._failed(ref, watch, error),
-            on_recovered=lambda: self._recovered(ref, watch),
-            on_caught_up=lambda: self._read(ref, watch),
+            throttle=watch.wait_turn,
+            on_error=watch.failed,
+            on_recovered=watch.recovered,
+            on_caught_up=watch.caught_up,
             observer=self._observer,
         )
-        watch.informer.add_handler(_Changes(lambda: self._changed(ref)))
+        watch.informer.add_handler(watch)
         self._watches[ref] = watch
         if self._group is not None:
-            watch.task = self._group.create_task(self._follow(ref, watch))
+            watch.task = self._group.create_task(self._follow(watch))
 
-    async def _follow(self, ref: SecretRef, watch: _Watch) -> None:
+    async def _follow(self, watch: "_Watch") -> None:
         """Run one informer; the first read waits for its turn."""
-        async with self._first_reads.slot():
+        await self._first_reads.take()
+        watch.reading = True
+        try:
             if self._signs and sum(self._signs) > len(self._signs) // 2:
                 watch.paid = True
                 await self._bucket.take(self._rank(watch))
-            running = asyncio.ensure_future(watch.informer.run())
-            tried = asyncio.ensure_future(watch.tried.wait())
-            try:
-                await asyncio.wait((running, tried), return_when=asyncio.FIRST_COMPLETED)
-            except asyncio.CancelledError:
-                running.cancel()
-                raise
-            finally:
-                tried.cancel()
-        try:
-            await running
+            await watch.informer.run()
         finally:
-            running.cancel()
+            self._tried(watch)
 
-    async def _try_again(self, watch: _Watch) -> None:
-        watch.refusals += 1
-        await self._bucket.take(self._rank(watch))
+    def _tried(self, watch: "_Watch") -> None:
+        """Note that the first list was answered, or never will be."""
+        watch.tried = True
+        if watch.reading:
+            watch.reading = False
+            self._first_reads.give()
+        self._untried.discard(watch)
+        if not self._untried and self._all_tried is not None and not self._all_tried.done():
+            self._all_tried.set_result(None)
 
-    def _rank(self, watch: _Watch) -> int:
+    def _rank(self, watch: "_Watch") -> int:
         old = self._clock.monotonic() >= watch.young_until
         base = OLD_RANK + (watch.refusals > 0) if old else 0
         return base + min(watch.refusals, OLD_RANK - 1)
 
-    def _read(self, ref: SecretRef, watch: _Watch) -> None:
-        if not watch.tried.is_set():
-            self._signs.append(False)
-            watch.tried.set()
-        # A list that finds no such Secret changes no object, yet now we know.
-        self._changed(ref)
+    # --- what a watch has to say ---
 
-    def _failed(self, ref: SecretRef, watch: _Watch, error: ApiError) -> None:
+    async def _try_again(self, watch: "_Watch") -> None:
+        watch.refusals += 1
+        await self._bucket.take(self._rank(watch))
+
+    def _read(self, watch: "_Watch") -> None:
+        if not watch.tried:
+            self._signs.append(False)
+            self._tried(watch)
+        # A list that finds no such Secret changes no object, yet now we know.
+        self._changed(watch.ref)
+
+    def _failed(self, watch: "_Watch", error: ApiError) -> None:
+        namespace, name = watch.ref
         if not isinstance(error, Forbidden):
-            log.warning("secret_not_read", namespace=ref[0], name=ref[1], error=str(error))
-            watch.tried.set()
+            log.warning("secret_not_read", namespace=namespace, name=name, error=str(error))
+            self._tried(watch)
             return
-        if not watch.tried.is_set():
+        if not watch.tried:
             self._signs.append(True)
-            watch.tried.set()
+            self._tried(watch)
             if not watch.paid:
                 self._bucket.spend()
         watch.problem = UNREADABLE
-        if ref[0] not in self._reported:
-            self._reported.add(ref[0])
-            log.error("right_missing", verb=error.verb, resource="secrets", namespace=ref[0])
-        self._changed(ref)
+        if namespace not in self._reported:
+            self._reported.add(namespace)
+            log.error("right_missing", verb=error.verb, resource="secrets", namespace=namespace)
+        self._changed(watch.ref)
 
-    def _recovered(self, ref: SecretRef, watch: _Watch) -> None:
-        self._reported.discard(ref[0])
+    def _recovered(self, watch: "_Watch") -> None:
+        namespace, name = watch.ref
+        self._reported.discard(namespace)
         watch.refusals = 0
         if watch.problem:
             watch.problem = ""
-            log.info("secret_readable", namespace=ref[0], name=ref[1])
-            self._changed(ref)
+            log.info("secret_readable", namespace=namespace, name=name)
+            self._changed(watch.ref)
 
 
 class _OfMany:
@@ -238,20 +232,65 @@ class _OfMany:
         """Do nothing."""
 
 
-class _Changes:
-    """A handler that only passes on that something changed."""
+class _Watch:
+    """One Secret being watched, and what its informer calls. A thousand of them: few objects each."""
 
-    def __init__(self, changed: Callable[[], None]) -> None:
-        self._changed = changed
+    __slots__ = (
+        "_owner",
+        "informer",
+        "paid",
+        "problem",
+        "reading",
+        "ref",
+        "refusals",
+        "task",
+        "tried",
+        "young_until",
+    )
 
-    def added(self, obj: Any) -> None:
+    def __init__(self, owner: SecretWatches, ref: SecretRef) -> None:
+        self._owner = owner
+        self.ref = ref
+        self.informer: Informer[Secret]
+        self.task: asyncio.Task[None] | None = None
+        self.tried = False
+        """The first list was answered, by the Secret or by a refusal."""
+        self.reading = False
+        """It holds one of the slots for first reads."""
+        self.problem = ""
+        self.paid = False
+        """The first list waited for its turn among what is likely to be refused."""
+        self.refusals = 0
+        """Since it was last read."""
+        self.young_until = 0.0
+        """Monotonic seconds."""
+
+    async def wait_turn(self) -> None:
+        """Wait before a list that follows a refusal."""
+        await self._owner._try_again(self)  # noqa: SLF001  one concept in two classes
+
+    def failed(self, error: ApiError) -> None:
+        """Reading has begun to fail, or fails in another way."""
+        self._owner._failed(self, error)  # noqa: SLF001
+
+    def recovered(self) -> None:
+        """Reading works again."""
+        self._owner._recovered(self)  # noqa: SLF001
+
+    def caught_up(self) -> None:
+        """The state of the Secret is known."""
+        self._owner._read(self)  # noqa: SLF001
+
+    # --- the informer's handler: only that something changed matters ---
+
+    def added(self, obj: Secret) -> None:
         """Pass it on."""
-        self._changed()
+        self._owner._changed(self.ref)  # noqa: SLF001
 
-    def updated(self, old: Any, new: Any) -> None:
+    def updated(self, old: Secret, new: Secret) -> None:
         """Pass it on."""
-        self._changed()
+        self._owner._changed(self.ref)  # noqa: SLF001
 
-    def deleted(self, obj: Any) -> None:
+    def deleted(self, obj: Secret) -> None:
         """Pass it on."""
-        self._changed()
+        self._owner._changed(self.ref)  # noqa: SLF001

@@ -3,8 +3,7 @@
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 from controller.runtime.clock import Clock, Timer
 
@@ -70,26 +69,22 @@ class Slots:
         self._free = count
         self._waiting: list[asyncio.Future[None]] = []
 
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Hold a slot; waits for a free one."""
+    async def take(self) -> None:
+        """Take a slot; waits for a free one. It must be given back."""
         if self._free:
             self._free -= 1
-        else:
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():  # it was handed over at the same moment
-                    self._release()
-                raise
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
         try:
-            yield
-        finally:
-            self._release()
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # it was handed over at the same moment
+                self.give()
+            raise
 
-    def _release(self) -> None:
+    def give(self) -> None:
+        """Give a slot back."""
         while self._waiting:
             turn = self._waiting.pop()
             if not turn.done():

@@ -88,9 +88,10 @@ def test_slots_are_bounded_and_the_latest_comer_is_next() -> None:
         slots, order, gates = Slots(2), [], [asyncio.Event() for _ in range(5)]
 
         async def hold(number: int) -> None:
-            async with slots.slot():
-                order.append(number)
-                await gates[number].wait()
+            await slots.take()
+            order.append(number)
+            await gates[number].wait()
+            slots.give()
 
         tasks = [asyncio.ensure_future(hold(number)) for number in range(5)]
         await asyncio.sleep(0)
@@ -112,16 +113,18 @@ def test_a_slot_that_was_handed_to_a_cancelled_waiter_goes_on_to_the_next() -> N
         entered = asyncio.Event()
 
         async def wait() -> None:
-            async with slots.slot():
-                entered.set()
+            await slots.take()
+            entered.set()
 
-        async with slots.slot():
-            unlucky = asyncio.ensure_future(wait())
-            await asyncio.sleep(0)
+        await slots.take()
+        unlucky = asyncio.ensure_future(wait())
+        await asyncio.sleep(0)
+        slots.give()
         unlucky.cancel()  # it has the slot by now, and has not run
         await asyncio.gather(unlucky, return_exceptions=True)
         assert not entered.is_set()
-        async with asyncio.timeout(1.0), slots.slot():
-            return True
+        async with asyncio.timeout(1.0):
+            await slots.take()
+        return True
 
     assert run(scenario())

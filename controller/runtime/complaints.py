@@ -16,7 +16,7 @@ class Complaints:
 
     def __init__(
         self,
-        log: Any,
+        log: Callable[[], Any],
         on_error: Callable[[ApiError], None] | None,
         on_recovered: Callable[[], None] | None,
     ) -> None:
@@ -36,13 +36,14 @@ class Complaints:
         if self._on_error is not None:
             self._on_error(error)
         else:
-            self._log.warning(f"{verb}_failed", error=str(error), **data)
+            self._log().warning(f"{verb}_failed", error=str(error), **data)
 
     def worked(self, verb: str, **data: Any) -> None:
         """A ``list`` or a ``watch`` worked: if it was that which failed, it does no more."""
         if self._failing is None or self._verb != verb:
             return
         self._failing = None
-        (self._log.info if self._on_error is None else self._log.debug)(f"{verb}_recovered", **data)
+        log = self._log()
+        (log.info if self._on_error is None else log.debug)(f"{verb}_recovered", **data)
         if self._on_recovered is not None:
             self._on_recovered()

@@ -102,8 +102,7 @@ class Informer(Generic[T]):
         self._quiet = on_error is not None
         self._on_caught_up = on_caught_up
         self._observer = observer or Unobserved()
-        self._log = log.bind(kind=kind, namespace=namespace)
-        self._complaints = Complaints(self._log, on_error, on_recovered)
+        self._complaints = Complaints(self._bound_log, on_error, on_recovered)
         self._pager = Pager(self._fetch)
         self._pauses = Pauses(start_jitter=start_jitter, forbidden=forbidden_retry, rng=rng)
         self._mirror: Mirror[T] = Mirror(
@@ -111,7 +110,7 @@ class Informer(Generic[T]):
         )
         self._liveness = Liveness(clock.monotonic())
         self._settling: Timer | None = None
-        self._synced = asyncio.Event()
+        self._synced: asyncio.Event | bool = False
         self._state: reflector.State
         self._error: ApiError | None = None  # of the last request, if it failed
         self._list_begun = 0.0
@@ -129,11 +128,14 @@ class Informer(Generic[T]):
     @property
     def has_synced(self) -> bool:
         """Whether the first list was handled, by the handlers too. Never False again."""
-        return self._synced.is_set()
+        return self._synced is True
 
     async def wait_synced(self) -> None:
         """Return once ``has_synced``."""
-        await self._synced.wait()
+        if self._synced is False:
+            self._synced = asyncio.Event()
+        if self._synced is not True:
+            await self._synced.wait()
 
     @property
     def last_activity(self) -> float:
@@ -224,8 +226,10 @@ class Informer(Generic[T]):
         return not len(self.store) or now - self._absent_since >= ABSENCE_SECONDS
 
     def _published(self) -> None:
-        if not self._synced.is_set():
-            self._synced.set()
+        if self._synced is not True:
+            waited_for, self._synced = self._synced, True
+            if waited_for:
+                waited_for.set()
             self._observer.synced(self.kind, True)
             self._tell("synced", objects=len(self.store))
         # After that: who is told that the break is over may ask whether the first list was handled.
@@ -298,9 +302,9 @@ class Informer(Generic[T]):
                     namespace=self._scope["namespace"],
                 )
             else:
-                self._log.warning("watch_event_unknown", type=event.type[:32])
+                self._bound_log().warning("watch_event_unknown", type=event.type[:32])
         except UNDECODABLE as error:
-            self._log.warning("watch_event_malformed", error=type(error).__name__, bytes=len(line))
+            self._bound_log().warning("watch_event_malformed", error=type(error).__name__, bytes=len(line))
 
     def _advance(self, version: str, *, event: bool) -> None:
         if version:  # after the event was applied: never is a version passed whose event was not
@@ -337,4 +341,9 @@ class Informer(Generic[T]):
 
     def _tell(self, event: str, **data: Any) -> None:
         """Log what goes on; quietly where the owner reports errors itself, having hundreds of informers."""
-        (self._log.debug if self._quiet else self._log.info)(event, **data)
+        bound = self._bound_log()
+        (bound.debug if self._quiet else bound.info)(event, **data)
+
+    def _bound_log(self) -> Any:
+        # Made when there is something to say: of hundreds of informers most never have.
+        return log.bind(kind=self.kind, namespace=self._scope["namespace"])

@@ -27,13 +27,16 @@ class ForbiddenRetry:
     """Seconds between attempts from then on."""
 
 
+_rng = random.Random()  # noqa: S311  spreading, not secrecy. One for all: each takes 2.5 KB
+
+
 class Pauses:
     """The delays of one informer."""
 
     def __init__(
         self, *, start_jitter: float, forbidden: ForbiddenRetry | None, rng: random.Random | None
     ) -> None:
-        self._rng = rng or random.Random()  # noqa: S311  spreading, not secrecy
+        self._rng = rng or _rng
         self._start_jitter = start_jitter
         self._forbidden = forbidden
         self._forbidden_since: float | None = None
