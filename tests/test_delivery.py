@@ -36,7 +36,9 @@ class World:
         )
 
     async def answer(self, name: str = "d1", subjects: Sequence[Subject] = (IMAGE,)) -> Answer:
-        return await self.deliveries.reply(self.deliveries.begin(arrival(name, subjects), self.clock))
+        answer = await self.deliveries.reply(self.deliveries.begin(arrival(name, subjects), self.clock))
+        await asyncio.sleep(0)  # what follows an answer comes a turn later
+        return answer
 
 
 def says(answer: Answer) -> tuple[int, str]:

@@ -133,9 +133,8 @@ class Deliveries:
         except BaseException:
             self._detach(delivery)
             raise
-        delivery.answered = answer.code
-        self._log("delivery", delivery, code=answer.code)
-        self._detach(delivery)
+        # A turn later, when the answer has been written: the sender need not wait for a log line.
+        asyncio.get_running_loop().call_soon(self._answered, delivery, answer.code)
         return answer
 
     def resume(self, arrival: Arrival, *, owed: bool) -> None:
@@ -181,6 +180,11 @@ class Deliveries:
             refresh.rejected,
             done=refresh.done,
         )
+
+    def _answered(self, delivery: Delivery, code: int) -> None:
+        delivery.answered = code
+        self._log("delivery", delivery, code=code)
+        self._detach(delivery)
 
     async def _committed(self, delivery: Delivery, deadline: float) -> bool:
         recorded = delivery.recorded
