@@ -38,7 +38,7 @@ T = TypeVar("T")
 QUEUED = 50_000
 """Requests that wait for the disk at the most; one more delivery is not kept. A disk that hangs must not use
 up the memory; the server's own limit of requests in progress is far below."""
-RECORD_SECONDS = 0.01
+RECORD_SECONDS = 0.02
 """How long a row waits for others to be written with. Whoever has its answer by then needed no row; whoever
 has not waits for the row before a 2xx. A process that dies meanwhile leaves the sender without an answer."""
 OUTCOME_SECONDS = 0.05

@@ -1,22 +1,17 @@
 """The requests the framework makes of the Kubernetes API: list, watch, get, patch, create.
 
-The library (``kubernetes.aio``) is used for configuration, TLS, tokens and transport only; answers are judged
-here. Nothing but this file and ``configuration.py`` imports it.
+The library (``kubernetes.aio``) is used for configuration, TLS, tokens and transport only (configuration.py,
+transport.py); answers are judged here.
 """
 
 import contextlib
-import json
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Protocol
-from urllib.parse import quote, urlencode
 
 import aiohttp
-from aiohttp.http import HttpProcessingError
-from kubernetes.aio.client import ApiClient, Configuration
-from yarl import URL
 
 from controller.runtime.clock import Clock, SystemClock
-from controller.runtime.configuration import CREDENTIAL_FAULTS, api_client, load_configuration
+from controller.runtime.configuration import load_configuration
 from controller.runtime.errors import (
     ConnectionFailed,
     MalformedResponse,
@@ -30,6 +25,7 @@ from controller.runtime.lines import LineSplitter, LineTooLong
 from controller.runtime.reflector import PAGE
 from controller.runtime.resource import Resource
 from controller.runtime.strides import Strides
+from controller.runtime.transport import NETWORK_FAULTS, Configuration, Transport, said
 
 __all__ = ["Client", "Configuration", "RequestObserver", "Resource", "load_configuration"]
 
@@ -51,9 +47,6 @@ JSON = "application/json"
 LEAN = "application/json;drop=metadata.managedFields, application/json"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json"
 MERGE_PATCH = "application/merge-patch+json"
-
-# What aiohttp raises besides: ssl's errors and refused connections are OSErrors, timeouts TimeoutErrors.
-NETWORK_FAULTS = (aiohttp.ClientError, HttpProcessingError, OSError, TimeoutError)
 
 
 class RequestObserver(Protocol):
@@ -97,16 +90,16 @@ class Client:
         self._observer = observer or Unobserved()
         self._clock = clock or SystemClock()
         self._answer_limit = answer_limit
-        self._requests = api_client(configuration, max(1, concurrency), user_agent)
-        self._streams = api_client(configuration, 0, user_agent)  # 0: as many as there are informers
+        self._requests = Transport(configuration, max(1, concurrency), user_agent)
+        self._streams = Transport(configuration, 0, user_agent)  # 0: as many as there are informers
         self._timeout = aiohttp.ClientTimeout(
             total=TOTAL_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS
         )
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._requests.close()  # type: ignore[no-untyped-call]
-        await self._streams.close()  # type: ignore[no-untyped-call]
+        await self._requests.close()
+        await self._streams.close()
 
     async def list_page(
         self,
@@ -127,7 +120,7 @@ class Client:
         if continue_token:
             query.append(("continue", continue_token))
         return await self._request(
-            "list", "GET", resource, namespace, None, query=query, accept=LEAN, api=self._streams
+            "list", "GET", resource, namespace, None, query=query, accept=LEAN, transport=self._streams
         )
 
     async def get(self, resource: Resource, *, namespace: str | None = None, name: str) -> bytes:
@@ -193,8 +186,8 @@ class Client:
         started = self._clock.monotonic()
         code = "<error>"
         try:
-            response = await self._send(
-                self._streams, "GET", resource.path(namespace), query, {"Accept": LEAN}, None, timeout, about
+            response = await self._streams.send(
+                "GET", resource.path(namespace), query, {"Accept": LEAN}, None, timeout, about
             )
             code = str(response.status)
         finally:
@@ -216,7 +209,7 @@ class Client:
         except TimeoutError as error:
             raise WatchIdle(f"nothing received for {idle_seconds:g} s", **about) from error
         except NETWORK_FAULTS as error:
-            raise ConnectionFailed(_said(error), **about) from error
+            raise ConnectionFailed(said(error), **about) from error
         finally:
             response.close()
 
@@ -233,7 +226,7 @@ class Client:
         accept: str = JSON,
         body: bytes | None = None,
         content_type: str = JSON,
-        api: ApiClient | None = None,
+        transport: Transport | None = None,
     ) -> bytes:
         about = _about(verb, resource, namespace, name, subresource)
         headers = {"Accept": accept, "Content-Type": content_type}
@@ -241,8 +234,8 @@ class Client:
         started = self._clock.monotonic()
         code = "<error>"
         try:
-            response = await self._send(
-                api or self._requests, method, path, query or [], headers, body, self._timeout, about
+            response = await (transport or self._requests).send(
+                method, path, query or [], headers, body, self._timeout, about
             )
             try:
                 if not 200 <= response.status < 300:
@@ -253,46 +246,11 @@ class Client:
                 code = str(response.status)
                 return answer
             except NETWORK_FAULTS as error:
-                raise ConnectionFailed(_said(error), **about) from error
+                raise ConnectionFailed(said(error), **about) from error
             finally:
                 response.release()  # back to the pool if it was read to its end, else closed
         finally:
             self._observer.request(verb, method, code, self._clock.monotonic() - started)
-
-    async def _send(
-        self,
-        api: ApiClient,
-        method: str,
-        path: str,
-        query: list[tuple[str, str]],
-        headers: dict[str, str],
-        body: bytes | None,
-        bounds: aiohttp.ClientTimeout,
-        about: dict[str, Any],
-    ) -> aiohttp.ClientResponse:
-        """Send a request and return the answer once its headers are there.
-
-        The library's own ``param_serialize`` would add a fifth to the cost of a patch: it copies what we make
-        ourselves. What it does for the credentials is done here too.
-        """
-        headers["Accept-Encoding"] = "identity"  # on a local network, compressing takes longer than sending
-        headers.update(api.default_headers)
-        try:
-            await api.update_params_for_auth(headers, None, ["BearerToken"], path, method, None)
-        except CREDENTIAL_FAULTS as error:
-            raise ConnectionFailed(f"cannot read the credentials: {_said(error)}", **about) from error
-        try:
-            answer = await api.call_api(
-                method,
-                URL(f"{api.configuration.host}{path}{_encoded(query)}", encoded=True),
-                headers,
-                None if body is None else json.loads(body),  # the library encodes it again itself
-                _request_timeout=bounds,
-            )
-        except NETWORK_FAULTS as error:
-            raise ConnectionFailed(_said(error), **about) from error
-        response: aiohttp.ClientResponse = answer.response
-        return response
 
     async def _read(self, response: aiohttp.ClientResponse, limit: int, about: dict[str, Any]) -> bytes:
         chunks, size = [], 0
@@ -317,11 +275,3 @@ def _about(
 ) -> dict[str, Any]:
     what = f"{resource}/{subresource}" if subresource else str(resource)
     return {"verb": verb, "resource": what, "namespace": namespace or None, "name": name}
-
-
-def _said(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _encoded(query: list[tuple[str, str]]) -> str:
-    return f"?{urlencode(query, quote_via=quote)}" if query else ""
