@@ -134,7 +134,8 @@ class Run:
         assert not refresher._asked
         assert not refresher._failing
         assert not refresher._flows
-        assert not refresher._refused
+        rejected = {target for asked in self.asked if asked.batch.rejected for target in asked.targets}
+        assert refresher._refused.keys() <= rejected  # remembered: the next refusal is final at once
         assert (len(site.queue), site.queue.delayed, site.queue.processing) == (0, 0, 0)
         for asked in self.asked:
             self.follow(asked)
