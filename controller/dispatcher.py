@@ -16,6 +16,9 @@ from controller.target_index import TargetIndex
 
 log = structlog.get_logger()
 
+PRUNE_SECONDS = 1.0
+"""Between two looks for deliveries that are no longer recent."""
+
 
 class WatchAge(Protocol):
     """How current the cache of Warehouses is."""
@@ -55,6 +58,7 @@ class Dispatcher:
         self._recent = recent
         self._clock = clock
         self._watch = watch
+        self._pruned = 0.0
 
     def dispatch(
         self, receiver: str, subjects: Sequence[Subject], received: float, *, delivery: str = ""
@@ -66,7 +70,9 @@ class Dispatcher:
         """
         scope = scope_of(receiver)
         since = self._since()
-        self._recent.prune(since)
+        if since - self._pruned >= PRUNE_SECONDS:
+            self._pruned = since
+            self._recent.prune(since)
         seen: set[Target] = set()
         parts = []
         for subject in subjects:

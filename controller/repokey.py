@@ -4,6 +4,8 @@ One key per URL. What Kargo's normalization brings together stays together, what
 index knows none); the many URLs of one Azure repository come together besides.
 """
 
+import functools
+
 from controller.azure_repos import KEY_PREFIX, azure_git_key, registry_key
 from controller.repourl import normalize_chart, normalize_git, normalize_image
 
@@ -24,6 +26,7 @@ def subscription_key(kind: str, url: str) -> str:
     return registry_key(normalized)
 
 
+@functools.lru_cache(maxsize=1024)
 def event_keys(kind: str, url: str) -> tuple[str, ...]:
     """Return the distinct keys to look up for an event about a repository (``git`` or ``image``).
 

@@ -24,6 +24,7 @@ from webhook.journal_schema import (
     primary_code,
     set_limit,
 )
+from webhook.journal_sql import ALIVE, FINISH, RECORD, SUPERSEDE, TRIM, execute_rows
 from webhook.ports import Subject
 
 log = structlog.get_logger()
@@ -39,25 +40,6 @@ TEXT = 300
 """Characters kept of a sender's id or event type."""
 AGE_CHECK_SECONDS = 60.0
 """Between two looks for finished deliveries that are too old, each of which may read the whole history."""
-
-_RECORD = (
-    "INSERT INTO delivery (id, received, receiver, source, event, sender_id, tried, subjects, matched)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-)
-_FINISH = (
-    "UPDATE delivery SET outcome = ?, persisted = ?, rejected = ?, duration = ?, matched = ?"
-    " WHERE id = ? AND outcome IS NULL"
-)
-_SUPERSEDE = (  # only once all that carry it have a row
-    "UPDATE delivery SET outcome = 'superseded', superseded_by = ?1 WHERE id = ?2 AND outcome IS NULL"
-    " AND NOT EXISTS (SELECT 1 FROM json_each(?1) AS carrier"
-    " WHERE NOT EXISTS (SELECT 1 FROM delivery AS row WHERE row.id = carrier.value))"
-)
-_TRIM = (
-    "DELETE FROM delivery WHERE seq IN"
-    " (SELECT seq FROM delivery WHERE outcome IS NOT NULL AND received < ? ORDER BY seq LIMIT ?)"
-)
-_ALIVE = "INSERT INTO sign_of_life VALUES (1, ?) ON CONFLICT DO UPDATE SET time = excluded.time"
 
 _USER_INFO = re.compile(rb"(?i)(\"https?://)[^/\"]*@")
 """A user and a password, or a token: never stored, and not looked at when repositories are compared."""
@@ -206,13 +188,13 @@ class JournalFile:
         recorded = finished = superseded = 0
         with _transaction(database):
             if batch.records:
-                recorded = database.executemany(_RECORD, map(_row, batch.records)).rowcount
+                recorded = execute_rows(database, RECORD, map(_row, batch.records))
             if batch.finishes:
-                finished = database.executemany(_FINISH, batch.finishes).rowcount
+                finished = execute_rows(database, FINISH, batch.finishes)
             if batch.supersedes:
-                superseded = database.executemany(_SUPERSEDE, batch.supersedes).rowcount
+                superseded = database.executemany(SUPERSEDE, batch.supersedes).rowcount
             if batch.alive is not None:
-                database.execute(_ALIVE, (batch.alive,))
+                database.execute(ALIVE, (batch.alive,))
             over = finished + superseded
             gone = self._trim(database, over, now)
         self.pending += recorded - over
@@ -263,7 +245,7 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def _delete(database: sqlite3.Connection, rows: int, before: float = float("inf")) -> int:
-    return database.execute(_TRIM, (before, rows)).rowcount
+    return database.execute(TRIM, (before, rows)).rowcount
 
 
 def _row(record: Record) -> tuple[object, ...]:

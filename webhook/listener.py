@@ -47,6 +47,9 @@ class _Refusing(iostream.IOStream):
     def write(self, data: bytes | memoryview) -> "asyncio.Future[None]":
         return super().write(self.refusal() if data == TORNADO_REFUSAL else data)
 
+    def set_nodelay(self, value: bool) -> None:
+        """Do nothing: Tornado switches this on and off for each answer, and we leave it on."""
+
     def close(self, exc_info: bool | BaseException | tuple[Any, Any, Any] | None = False) -> None:
         # Headers over the limit: Tornado closes without a word.
         if isinstance(exc_info, iostream.UnsatisfiableReadError) and not self.closed():
@@ -142,6 +145,7 @@ class Listener:
 
     def _stream(self, connection: socket.socket) -> iostream.IOStream:
         connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream: _Refusing
         if self._certificate is None:
             stream = _PlainStream(connection, max_buffer_size=BUFFER, read_chunk_size=READ_CHUNK)
