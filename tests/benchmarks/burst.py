@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import mean
 
 from e2e.receiver import ReceiverProcess
 from tests.benchmarks.bare import run
@@ -50,16 +51,19 @@ def burst(stage: Stage, receiver: ReceiverProcess) -> Iterator[Row]:
 
 def journal(stage: Stage) -> Iterator[Row]:
     """The same burst with a journal on disk and with none at all, in turns."""
-    rates: dict[bool, list[float]] = {True: [], False: []}
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    events = _hot(stage)[: EVENTS // 2]
     without = stage.receiver(module="tests.benchmarks.unjournaled", journal=False)
     with stage.receiver() as kept, without as bare:
-        for turn in range(ROUNDS + 1):
-            for receiver in (kept, bare):
-                settle(bare)
-                done = run(send_all(receiver.port, _hot(stage)[: EVENTS // 2], IN_FLIGHT))
+        for turn in range(2 * ROUNDS + 1):
+            for receiver, other in ((kept, bare), (bare, kept))[:: 1 if turn % 2 else -1]:
+                other.process.pause()
+                settle(receiver)
+                done = run(send_all(receiver.port, events, IN_FLIGHT))
+                other.process.resume()
                 if turn:  # the first warms up
-                    rates[receiver is kept].append(done.rate)
-    mine, best = median(rates[True]), median(rates[False])
+                    seconds[receiver is kept].append(done.seconds)
+    mine, best = (len(events) / mean(seconds[with_journal]) for with_journal in (True, False))
     yield at_least(
         "burst with the journal on disk",
         f"{mine:,.0f} events/s",
