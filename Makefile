@@ -68,9 +68,9 @@ format: $(VENV)/ready ## format the code
 	$(BIN)/ruff format .
 
 .PHONY: image
-image: ## build the receiver's image (PYTHON_IMAGE=…: another base image)
+image: ## build the receiver's image (PYTHON_IMAGE=…: another base image, ARGS=…: more for docker build)
 	@command -v docker >/dev/null || { echo "error: no docker found: it builds the image" >&2; exit 1; }
-	docker build $(if $(PYTHON_IMAGE),--build-arg PYTHON=$(PYTHON_IMAGE)) -t kargo-azure-receiver:$(VERSION) .
+	docker build $(ARGS) $(if $(PYTHON_IMAGE),--build-arg PYTHON=$(PYTHON_IMAGE)) -t kargo-azure-receiver:$(VERSION) .
 
 .PHONY: sbom
 sbom: $(VENV)/supply ## write the image's bill of materials (build/sbom.cdx.json)

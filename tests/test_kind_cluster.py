@@ -139,3 +139,18 @@ def test_without_docker_that_is_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_
     """A machine without Docker says so."""
     monkeypatch.setenv("PATH", str(tmp_path))
     assert why_not() == "Docker is not installed"
+
+
+def test_a_kind_that_can_not_be_fetched_is_one_line(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no way to where kind lies, the error says what to give instead."""
+    programs()
+    made = cluster(tmp_path)
+
+    def refuse() -> None:
+        raise OSError("no route to github.com")
+
+    monkeypatch.setattr(made._cluster, "ensure_kind", refuse)
+    with pytest.raises(ControlPlaneError, match=r"--kind-bin takes one\): no route to github.com"):
+        made.start()

@@ -118,7 +118,10 @@ class KindKubernetes(Cluster):
         self._say(f"kind: creating the cluster {self._options.name} of {self._options.node_image}")
         if not self._cluster.kind_path.exists():
             self._say(f"kind: fetching kind {KIND_VERSION}, once")
-        self._cluster.ensure_kind()
+        try:
+            self._cluster.ensure_kind()
+        except OSError as error:  # those of requests are, too
+            raise ControlPlaneError(f"kind can't be fetched (--kind-bin takes one): {error}") from error
         listed = subprocess.run(
             [str(self._cluster.kind_path), "get", "clusters"], capture_output=True, text=True, check=False
         )

@@ -1,5 +1,6 @@
 """One event at a time, and many at a time for distinct Warehouses, against the barest receiver."""
 
+import random
 from collections.abc import Iterator
 
 from e2e.receiver import ReceiverProcess
@@ -14,9 +15,9 @@ SEQUENTIAL = 60
 """Events of one block, sent one after the other."""
 CONCURRENT = 300
 """Events of one block, many at a time."""
-BLOCKS = 12
-"""Pairs of blocks, short and many, now the one and now the other first: the API server's garbage
-collector changes what a patch costs by a half from one second to the next."""
+BLOCKS = 16
+"""Pairs of blocks, short and many, of random size and order: the API server collects its garbage once in so
+many patches, for a second or so, and must not do it during the same one's blocks each time."""
 SENDERS = (16, 64)
 
 
@@ -49,8 +50,12 @@ def _alternate(
     ours: list[Round] = []
     theirs: list[Round] = []
     first = FAN_OUTS[0] if stage.warehouses > FAN_OUTS[0] else 0
-    for block in range(BLOCKS + 1):  # the first warms both up
-        seeds = [seed(first + (block * count + n) % (stage.warehouses - first)) for n in range(count)]
+    dice = random.Random(senders)
+    number = first
+    for _ in range(BLOCKS + 1):  # the first warms both up
+        size = round(count * dice.uniform(0.4, 1.6))
+        seeds = [seed(first + (number + n) % (stage.warehouses - first)) for n in range(size)]
+        number += size
 
         def bare(seeds: list[Seed] = seeds) -> None:
             receiver.process.pause()  # else it would follow the other's patches, at the other's cost
@@ -62,8 +67,9 @@ def _alternate(
             messages = [image_request(stage.path, of.repository) for of in seeds]
             ours.append(run(send_all(receiver.port, messages, senders)))
             _require_refreshed(ours[-1].replies)
+            settle(receiver)
 
-        for part in (bare, mine) if block % 2 else (mine, bare):
+        for part in dice.sample((bare, mine), 2):
             part()
     return ours[1:], theirs[1:]
 
