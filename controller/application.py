@@ -43,7 +43,7 @@ SECRETS_PATIENCE = 10.0
 """Seconds that the public port waits for the receivers' Secrets, so that a replica that takes over knows
 them; no longer, since one that can't be read must not keep the others waiting."""
 OTHER_REQUESTS = 64
-"""Connections to the API server beside those for patches: lists, Secrets, status, Events."""
+"""Connections to the API server beside those for patches: Secrets read live, status, Events."""
 GC_THRESHOLDS = (20_000, 20, 20)
 """Of the garbage collector, once the caches are synced. A thousand requests in progress are more than the
 usual 700 objects, and it would look at all of them again and again: an eighth of the processor in a burst."""
