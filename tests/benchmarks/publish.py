@@ -59,7 +59,9 @@ def plot() -> None:
     figure, axes = pyplot.subplots(figsize=(10, 0.32 * len(rows) + 1.4), layout="constrained")
     used = [row.used or 0.0 for row in rows]
     colours = ["tab:green" if row.ok else "tab:red" for row in rows]
-    axes.barh([row.figure for row in rows], [min(each, WIDEST) for each in used], color=colours)
+    axes.barh(range(len(rows)), [min(each, WIDEST) for each in used], color=colours)
+    axes.set_yticks(range(len(rows)), [row.figure for row in rows])
+    axes.set_ylim(-0.7, len(rows) - 0.3)
     for place, each in enumerate(used):
         axes.text(min(each, WIDEST) + 0.02, place, f"{each:.2f}", va="center", fontsize=8)
     axes.axvline(1.0, color="black", linewidth=1)

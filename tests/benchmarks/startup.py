@@ -92,5 +92,6 @@ def _updates(stage: Stage, receiver: ReceiverProcess) -> Iterator[Row]:
         seconds = time.perf_counter() - began
         bare_each = (cpu_seconds(bare) - bare_before) / UPDATES * 1e6
         each = (cpu_seconds(pid) - before - idle * seconds) / UPDATES * 1e6
-    row = bounded("CPU for one status update of 8 KB", each, UPDATE_MICROSECONDS, "µs")
+    figure = f"CPU for one status update of 8 KB, {stage.warehouses:,} Warehouses"
+    row = bounded(figure, each, UPDATE_MICROSECONDS, "µs")
     yield replace(row, ceiling=f"{bare_each:.0f} µs (aiohttp reads and drops it)", ratio=each / bare_each)
