@@ -19,8 +19,8 @@ from controller.runtime.errors import ApiError, Forbidden
 from controller.runtime.informer import ForbiddenRetry, Informer, InformerObserver
 from controller.throttle import Slots, TokenBucket
 
-FORBIDDEN_RATE = 34.0
-"""Requests a second that refused Secrets may cost the API server in all: 1,000 of them, each every 30 s."""
+FORBIDDEN_RATE = 32.0
+"""Requests a second that refused Secrets may cost the API server in all: 1,000 of them, each every 31 s."""
 FORBIDDEN_BURST = 2.0
 """With the rate, and what a report may overdraw, any one second sees under 40."""
 FORBIDDEN_RETRY = ForbiddenRetry(fast=4.5)
