@@ -7,6 +7,7 @@ refusal is tried again soon, concerns that receiver alone, and is reported once.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -42,6 +43,38 @@ REPORT_COST = 3.0
 KIND = "Secret"
 
 log = structlog.get_logger()
+
+
+class _Watch:
+    """One Secret being watched. There may be a thousand."""
+
+    __slots__ = (
+        "informer",
+        "paid",
+        "problem",
+        "reading",
+        "ref",
+        "refusals",
+        "task",
+        "tried",
+        "young_until",
+    )
+
+    def __init__(self, ref: SecretRef) -> None:
+        self.ref = ref
+        self.informer: Informer[Secret]
+        self.task: asyncio.Task[None] | None = None
+        self.tried = False
+        """The first list was answered, by the Secret or by a refusal."""
+        self.reading = False
+        """It holds one of the slots for first reads."""
+        self.problem = ""
+        self.paid = False
+        """The first list waited for its turn among what is likely to be refused."""
+        self.refusals = 0
+        """Since it was last read."""
+        self.young_until = 0.0
+        """Monotonic seconds."""
 
 
 class SecretWatches:
@@ -132,7 +165,7 @@ class SecretWatches:
 
     def _begin(self, ref: SecretRef) -> None:
         namespace, name = ref
-        watch = _Watch(self, ref)
+        watch = _Watch(ref)
         if not self._starting:
             watch.young_until = self._clock.monotonic() + YOUNG_SECONDS
         watch.informer = Informer(
@@ -144,18 +177,18 @@ class SecretWatches:
             namespace=namespace,
             field_selector=f"metadata.name={name}",
             forbidden_retry=FORBIDDEN_RETRY,
-            throttle=watch.wait_turn,
-            on_error=watch.failed,
-            on_recovered=watch.recovered,
-            on_caught_up=watch.caught_up,
+            throttle=partial(self._try_again, watch),
+            on_error=partial(self._failed, watch),
+            on_recovered=partial(self._recovered, watch),
+            on_caught_up=partial(self._read, watch),
             observer=self._observer,
         )
-        watch.informer.add_handler(watch)
+        watch.informer.add_handler(_Changes(partial(self._changed, ref)))
         self._watches[ref] = watch
         if self._group is not None:
             watch.task = self._group.create_task(self._follow(watch))
 
-    async def _follow(self, watch: "_Watch") -> None:
+    async def _follow(self, watch: _Watch) -> None:
         """Run one informer; the first read waits for its turn."""
         await self._first_reads.take()
         watch.reading = True
@@ -167,7 +200,7 @@ class SecretWatches:
         finally:
             self._tried(watch)
 
-    def _tried(self, watch: "_Watch") -> None:
+    def _tried(self, watch: _Watch) -> None:
         """Note that the first list was answered, or never will be."""
         watch.tried = True
         if watch.reading:
@@ -177,25 +210,25 @@ class SecretWatches:
         if not self._untried and self._all_tried is not None and not self._all_tried.done():
             self._all_tried.set_result(None)
 
-    def _rank(self, watch: "_Watch") -> int:
+    def _rank(self, watch: _Watch) -> int:
         old = self._clock.monotonic() >= watch.young_until
         base = OLD_RANK + (watch.refusals > 0) if old else 0
         return base + min(watch.refusals, OLD_RANK - 1)
 
     # --- what a watch has to say ---
 
-    async def _try_again(self, watch: "_Watch") -> None:
+    async def _try_again(self, watch: _Watch) -> None:
         watch.refusals += 1
         await self._bucket.take(self._rank(watch))
 
-    def _read(self, watch: "_Watch") -> None:
+    def _read(self, watch: _Watch) -> None:
         if not watch.tried:
             self._signs.append(False)
             self._tried(watch)
         # A list that finds no such Secret changes no object, yet now we know.
         self._changed(watch.ref)
 
-    def _failed(self, watch: "_Watch", error: ApiError) -> None:
+    def _failed(self, watch: _Watch, error: ApiError) -> None:
         namespace, name = watch.ref
         if not isinstance(error, Forbidden):
             log.warning("secret_not_read", namespace=namespace, name=name, error=str(error))
@@ -212,7 +245,7 @@ class SecretWatches:
             log.error("right_missing", verb=error.verb, resource="secrets", namespace=namespace)
         self._changed(watch.ref)
 
-    def _recovered(self, watch: "_Watch") -> None:
+    def _recovered(self, watch: _Watch) -> None:
         namespace, name = watch.ref
         self._reported.discard(namespace)
         watch.refusals = 0
@@ -233,65 +266,20 @@ class _OfMany:
         """Do nothing."""
 
 
-class _Watch:
-    """One Secret being watched, and what its informer calls. A thousand of them: few objects each."""
+class _Changes:
+    """A handler that only passes on that something changed."""
 
-    __slots__ = (
-        "_owner",
-        "informer",
-        "paid",
-        "problem",
-        "reading",
-        "ref",
-        "refusals",
-        "task",
-        "tried",
-        "young_until",
-    )
-
-    def __init__(self, owner: SecretWatches, ref: SecretRef) -> None:
-        self._owner = owner
-        self.ref = ref
-        self.informer: Informer[Secret]
-        self.task: asyncio.Task[None] | None = None
-        self.tried = False
-        """The first list was answered, by the Secret or by a refusal."""
-        self.reading = False
-        """It holds one of the slots for first reads."""
-        self.problem = ""
-        self.paid = False
-        """The first list waited for its turn among what is likely to be refused."""
-        self.refusals = 0
-        """Since it was last read."""
-        self.young_until = 0.0
-        """Monotonic seconds."""
-
-    async def wait_turn(self) -> None:
-        """Wait before a list that follows a refusal."""
-        await self._owner._try_again(self)  # noqa: SLF001  one concept in two classes
-
-    def failed(self, error: ApiError) -> None:
-        """Reading has begun to fail, or fails in another way."""
-        self._owner._failed(self, error)  # noqa: SLF001
-
-    def recovered(self) -> None:
-        """Reading works again."""
-        self._owner._recovered(self)  # noqa: SLF001
-
-    def caught_up(self) -> None:
-        """The state of the Secret is known."""
-        self._owner._read(self)  # noqa: SLF001
-
-    # --- the informer's handler: only that something changed matters ---
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
 
     def added(self, obj: Secret) -> None:
         """Pass it on."""
-        self._owner._changed(self.ref)  # noqa: SLF001
+        self._changed()
 
     def updated(self, old: Secret, new: Secret) -> None:
         """Pass it on."""
-        self._owner._changed(self.ref)  # noqa: SLF001
+        self._changed()
 
     def deleted(self, obj: Secret) -> None:
         """Pass it on."""
-        self._owner._changed(self.ref)  # noqa: SLF001
+        self._changed()

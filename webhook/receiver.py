@@ -5,6 +5,7 @@ come. What then comes is thrown away, within limits, so that the sender finds th
 connection, and can go on using the connection.
 """
 
+import functools
 import time
 from email.utils import formatdate
 from http import HTTPStatus
@@ -156,7 +157,7 @@ class Exchange(httputil.HTTPMessageDelegate):
         headers["Content-Type"] = answers.JSON
         headers["Content-Length"] = str(len(answer.body))
         headers["X-Delivery-Id"] = request.id
-        headers["Date"] = _date()
+        headers["Date"] = _date(int(time.time()))
         for name, value in answer.headers:
             headers[name] = value
         if closing or self._endpoint.gate.closed:
@@ -185,13 +186,7 @@ class Exchange(httputil.HTTPMessageDelegate):
         self._chunks.clear()
 
 
-_dated = (0, "")
-
-
-def _date() -> str:
-    """Return the ``Date`` header of this second: RFC 9110 asks for it, and one a second is enough to make."""
-    global _dated
-    now = int(time.time())
-    if _dated[0] != now:
-        _dated = (now, formatdate(now, usegmt=True))
-    return _dated[1]
+@functools.lru_cache(maxsize=1)
+def _date(now: int) -> str:
+    """Return the ``Date`` header of a second: RFC 9110 asks for it, and one a second is enough to make."""
+    return formatdate(now, usegmt=True)

@@ -45,10 +45,6 @@ T = TypeVar("T", bound=Stored)
 IDLE_SECONDS = 120.0
 """Silence after which a watch's connection is taken for dead: bookmarks come about once a minute."""
 
-TURNS_TO_SEND = 5
-"""Turns of the event loop until aiohttp has sent a request over an open connection. From then on the server
-makes the next page while this one is decoded, or that would be added to the list's time: a sixth."""
-
 ABSENCE_SECONDS = 60.0
 """How long a kind must be absent or forbidden until what is stored of it is taken for deleted: an API server
 that starts says 403 to all until it has read its roles, and 404 until it serves its CRDs."""
@@ -114,7 +110,8 @@ class Informer(Generic[T]):
         )
         self._liveness = Liveness(clock.monotonic())
         self._settling: Timer | None = None
-        self._synced: asyncio.Event | bool = False
+        self._synced = False
+        self._syncing: asyncio.Event | None = None  # made by whoever waits: of hundreds nobody does
         self._state: reflector.State
         self._error: ApiError | None = None  # of the last request, if it failed
         self._list_begun = 0.0
@@ -132,14 +129,13 @@ class Informer(Generic[T]):
     @property
     def has_synced(self) -> bool:
         """Whether the first list was handled, by the handlers too. Never False again."""
-        return self._synced is True
+        return self._synced
 
     async def wait_synced(self) -> None:
         """Return once ``has_synced``."""
-        if self._synced is False:
-            self._synced = asyncio.Event()
-        if self._synced is not True:
-            await self._synced.wait()
+        if not self._synced:
+            self._syncing = self._syncing or asyncio.Event()
+            await self._syncing.wait()
 
     @property
     def last_activity(self) -> float:
@@ -203,9 +199,7 @@ class Informer(Generic[T]):
         except UNDECODABLE as error:
             return self._list_failed(self._malformed(f"the list can't be read: {error}"))
         if found.token:
-            self._pager.ask(reflector.ListPage(found.token, page.limit))
-            for _ in range(TURNS_TO_SEND):
-                await asyncio.sleep(0)
+            await self._pager.ask_ahead(reflector.ListPage(found.token, page.limit))
         await self._mirror.collect(found.items or [])
         return reflector.Page(found.token, found.version)
 
@@ -231,10 +225,10 @@ class Informer(Generic[T]):
         return not len(self.store) or now - self._absent_since >= ABSENCE_SECONDS
 
     def _published(self) -> None:
-        if self._synced is not True:
-            waited_for, self._synced = self._synced, True
-            if waited_for:
-                waited_for.set()
+        if not self._synced:
+            self._synced = True
+            if self._syncing is not None:
+                self._syncing.set()
             self._observer.synced(self.kind, True)
             self._tell("synced", objects=len(self.store))
         # After that: who is told that the break is over may ask whether the first list was handled.

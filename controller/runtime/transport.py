@@ -66,11 +66,12 @@ class Transport:
             await api.update_params_for_auth(headers, None, ["BearerToken"], path, method, None)
         except CREDENTIAL_FAULTS as error:
             raise ConnectionFailed(f"cannot read the credentials: {said(error)}", **about) from error
-        text = f"{self.configuration.host}{path}?{urlencode(query, quote_via=quote)}" if query else None
-        url = URL(text or f"{self.configuration.host}{path}", encoded=True)
+        url = f"{self.configuration.host}{path}"
+        if query:
+            url += f"?{urlencode(query, quote_via=quote)}"
         try:
             return await self._session.request(
-                method, url, headers=headers, data=body, timeout=bounds, **self._options
+                method, URL(url, encoded=True), headers=headers, data=body, timeout=bounds, **self._options
             )
         except NETWORK_FAULTS as error:
             raise ConnectionFailed(said(error), **about) from error

@@ -40,9 +40,7 @@ def write_tables() -> None:
 
 
 def _heading(scale: str, run: dict[str, Any]) -> str:
-    """Say how it was measured. A ``note`` in the file says what is unusual about that."""
-    if "note" in run:
-        return str(run["note"])
+    """Say how it was measured."""
     before, after = run["load"]
     return (
         f"`SCALE={scale} make bench`, {run['seconds']} s in all, on {run['when']}; load average "
