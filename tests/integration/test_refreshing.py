@@ -135,7 +135,7 @@ def test_a_refused_warehouse_is_rejected_and_holds_up_nobody(
     eventually(refused)
     assert project.refresh("app") is not None
     assert receiver.metric("kargo_azure_receiver_refresh_total", kind="Warehouse", result="rejected") >= 1
-    line = receiver.events("refresh_rejected")[0]
+    line = eventually(lambda: receiver.events("refresh_rejected"))[0]
     assert line["name"] == "frozen-app"
     assert "this Warehouse is frozen" in line["message"]
 
