@@ -16,6 +16,7 @@ from controller import logs, settings, urls_command
 from controller.application import serve
 from controller.manager import PartFailed
 from controller.runtime.errors import ConfigurationError
+from controller.runtime.loop import Loop
 from controller.settings import SettingsError
 from webhook import history
 from webhook.journal import JournalError
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     _raise_file_limit()
     _keep_large_blocks_apart()
     try:
-        uvloop.run(serve(options, version()))
+        uvloop.run(serve(options, version()), loop_factory=Loop)
     except (ConfigurationError, JournalError, CertificateError) as error:
         return _complain(str(error), 2)
     except ServerError as error:
