@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import ctypes
 import importlib.metadata
 import resource
 import sys
@@ -12,7 +11,7 @@ import prometheus_client
 import structlog
 import uvloop
 
-from controller import logs, settings, urls_command
+from controller import logs, memory, settings, urls_command
 from controller.application import serve
 from controller.manager import PartFailed
 from controller.runtime.errors import ConfigurationError
@@ -24,7 +23,6 @@ from webhook.listener import ServerError
 from webhook.tls import CertificateError
 
 PROGRAM = "kargo-azure-receiver"
-_M_MMAP_THRESHOLD = -3  # malloc.h
 
 log = structlog.get_logger()
 
@@ -38,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     logs.configure(options.log_level, options.log_format)
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
     _raise_file_limit()
-    _keep_large_blocks_apart()
+    memory.begin()
     try:
         uvloop.run(serve(options, version()), loop_factory=Loop)
     except (ConfigurationError, JournalError, CertificateError) as error:
@@ -56,18 +54,6 @@ def _raise_file_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _keep_large_blocks_apart() -> None:
-    """Have the C library map each block of 128 KiB or more on its own, and not learn to do otherwise.
-
-    By itself glibc raises that bound to 32 MiB once a page of a list was freed. From then on the read buffer
-    of each TLS connection (uvloop: 256 KiB, hardly used) lies where pages were, all of it in memory: 1,000
-    watches cost 100 to 210 MB, and 74 MB so.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # there is none in musl
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 128 * 1024)
 
 
 def _complain(message: str, code: int) -> int:

@@ -5,13 +5,13 @@ what can't be finished in time stays in the journal.
 """
 
 import asyncio
-import gc
 import signal
 
 import prometheus_client
 import structlog
 from prometheus_client import CollectorRegistry
 
+from controller import memory
 from controller.access import AccessReviewer
 from controller.caches import Caches
 from controller.dispatcher import Dispatcher
@@ -44,9 +44,6 @@ SECRETS_PATIENCE = 10.0
 them; no longer, since one that can't be read must not keep the others waiting."""
 OTHER_REQUESTS = 64
 """Connections to the API server beside those for patches: Secrets read live, status, Events."""
-GC_THRESHOLDS = (20_000, 20, 20)
-"""Of the garbage collector, once the caches are synced. A thousand requests in progress are more than the
-usual 700 objects, and it would look at all of them again and again: an eighth of the processor in a burst."""
 SIGN_OF_LIFE_SECONDS = 10.0
 
 log = structlog.get_logger()
@@ -155,10 +152,8 @@ class Application:
             manager.start("certificate", self._certificate.run())
         if not await manager.until_stopping(self._caches.wait_synced()):
             return
-        # What is known now mostly stays: the garbage collector need not walk it again and again (55 ms each
-        # time with 20,000 Warehouses, during which nobody is answered).
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
+        memory.settle()
+        self._caches.follow_secrets(manager)
         await manager.until_stopping(self._secrets_tried())
         refreshing = manager.start("refresher", self._refresher.controller.run())
         publishing = manager.start("status", self._status.controller.run())

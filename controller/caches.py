@@ -77,10 +77,13 @@ class Caches:
         return [self.warehouses, self.project_configs, self.cluster_configs, self.promotions]
 
     def start(self, manager: Manager) -> None:
-        """Begin to list and watch."""
-        manager.start("informer Secret", self.secrets.run())
+        """Begin to list and watch, Secrets excepted."""
         for informer in self.informers:
             manager.start(f"informer {informer.kind}", informer.run())
+
+    def follow_secrets(self, manager: Manager) -> None:
+        """Begin to list and watch the Secrets that receivers refer to: later, since each has a connection."""
+        manager.start("informer Secret", self.secrets.run())
 
     async def wait_synced(self) -> None:
         """Return when every kind was listed and handled once."""
