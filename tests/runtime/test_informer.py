@@ -234,6 +234,28 @@ def test_row_09_an_expired_continue_token_starts_the_pages_again() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("lie", ["", "t9"], ids=["metadata first", "misleading end"])
+def test_the_next_page_is_what_the_list_says_wherever_it_says_so(lie: str) -> None:
+    """Asking ahead relies on how API servers write their answers; what comes of it does not."""
+
+    async def other(connection: Connection) -> None:
+        if connection.request.verb == "watch":
+            await watch()(connection)
+        token = connection.request.query.get("continue", "")
+        following = {"": "t1", "t1": "t2"}.get(token, "")
+        items = {"": [A1], "t1": [B1], "t2": [warehouse("c", "1")], "t9": [warehouse("d", "1")]}[token]
+        body = {"metadata": {"continue": following, "resourceVersion": "100"}, "items": items}
+        end = {"list": {"metadata": {"continue": lie, "remainingItemCount": 1}}} if lie else {}
+        await connection.answer(200, body | end)
+
+    async def main() -> None:
+        async with informing(ApiServer(other)) as it:
+            await it.informer.wait_synced()
+            assert it.names == ["a@1", "b@1", "c@1"]
+
+    run(main())
+
+
 def test_row_10_memory_while_listing_is_one_page() -> None:
     """Listing 40 MB in pages of 2 MB never holds more than a few of them."""
     tracemalloc = pytest.importorskip("tracemalloc")

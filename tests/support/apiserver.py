@@ -176,11 +176,11 @@ def page(
 ) -> Script:
     """Answer with one page of a list."""
     metadata: dict[str, Any] = {
-        "resourceVersion": version,
         "continue": token,
         "remainingItemCount": remaining,
+        "resourceVersion": version,
     }
-    body = {"kind": "WarehouseList", "apiVersion": "v1", "metadata": metadata, "items": list(items)}
+    body = {"apiVersion": "v1", "items": list(items), "kind": "WarehouseList", "metadata": metadata}
 
     async def script(connection: Connection) -> None:
         await connection.answer(200, body)
