@@ -176,8 +176,7 @@ class Journal:
                 handle.cancel()
         self._soon = self._later = None
         requests, self._outgoing = self._outgoing, []
-        for request in requests:
-            self._writer.put(request)
+        self._writer.put(requests)
 
     async def _ask(self, run: Callable[[JournalFile], T]) -> T:
         if self._closing:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -15,7 +15,7 @@ from webhook.journal_file import JournalFile
 from webhook.journal_requests import Batch, Finish, HistoryLimits, Record, Supersede
 
 BATCH = 2000
-"""Requests per commit at the most: some 20 ms of work."""
+"""Requests in a commit from which on no more are added: some 20 ms of work."""
 UNWRITTEN = 50_000
 """Outcomes of each kind kept while the journal can't be written, some 10 MB. A delivery whose outcome is
 lost stays unfinished, and is refreshed once more by the next process: that does no harm."""
@@ -68,7 +68,8 @@ class Writer:
         self._limits = limits
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[Sequence[Request]] = queue.SimpleQueue()
+        self._put = self._taken = 0  # requests, counted by the event loop and by the thread
         self._unwritten = Batch()
         self._written_alive: float | None = None
         self._complained: float | None = None
@@ -86,13 +87,14 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._thread.start()
 
-    def put(self, request: Request) -> None:
-        """Queue a request."""
-        self._requests.put(request)
+    def put(self, requests: Sequence[Request]) -> None:
+        """Queue some requests; together, since each time the thread may wake and take its turn."""
+        self._put += len(requests)
+        self._requests.put(requests)
 
     def queued(self) -> int:
         """Return how many requests the thread has not taken yet."""
-        return self._requests.qsize()
+        return self._put - self._taken
 
     def _work(self) -> None:
         try:
@@ -141,12 +143,13 @@ class Writer:
         return more
 
     def _take(self, seconds: float) -> list[Request]:
-        """Wait for a request; return it and those behind it."""
+        """Wait for requests; return them and those behind them."""
         taken: list[Request] = []
         with contextlib.suppress(queue.Empty):
-            taken.append(self._requests.get(timeout=seconds))
+            taken.extend(self._requests.get(timeout=seconds))
             while len(taken) < BATCH:
-                taken.append(self._requests.get_nowait())
+                taken.extend(self._requests.get_nowait())
+        self._taken += len(taken)
         return taken
 
     def _write(self, file: JournalFile, batch: Batch) -> bool:
