@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-SECONDS = 0.01
+SECONDS = 0.03
 """Between two looks at a busy watch: a change is known so much later, which nothing depends on."""
 BACKLOG = 64 * 1024
 """Bytes in one piece that mean that more is waiting, and that no time is to be lost."""
