@@ -11,9 +11,10 @@ import prometheus_client
 import structlog
 import uvloop
 
-from controller import logs, memory, settings, urls_command
+from controller import logs, settings, urls_command
 from controller.application import serve
 from controller.manager import PartFailed
+from controller.runtime import memory
 from controller.runtime.errors import ConfigurationError
 from controller.runtime.loop import Loop
 from controller.settings import SettingsError

@@ -11,7 +11,6 @@ import prometheus_client
 import structlog
 from prometheus_client import CollectorRegistry
 
-from controller import memory
 from controller.access import AccessReviewer
 from controller.caches import Caches
 from controller.dispatcher import Dispatcher
@@ -23,6 +22,7 @@ from controller.metrics import Metrics
 from controller.receivers import ConfigKey
 from controller.recent import WINDOW, RecentDeliveries
 from controller.refresher import Refresher
+from controller.runtime import memory
 from controller.runtime.client import Client, Configuration, load_configuration
 from controller.runtime.clock import SystemClock
 from controller.runtime.workqueue import WorkQueue

@@ -1,4 +1,4 @@
-"""The event loop: uvloop, and a fault of it mended that closes other people's files.
+"""The event loop: uvloop, with a fault mended that closes other people's files, and with its buffers apart.
 
 ``create_connection`` of uvloop 0.23 lets go of the socket it was given only if the connection outlives the
 handshake's first turn. One that is reset in that moment, as by an API server that is being killed, leaves
@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import uvloop
+
+from controller.runtime import memory
 
 __all__ = ["Loop"]
 
@@ -29,9 +31,10 @@ class Loop(uvloop.Loop):
         **options: Any,
     ) -> Any:
         """Connect as uvloop does; whatever comes of it, ``sock`` owns no descriptor afterwards."""
-        connecting: Any = super().create_connection
+        connect: Any = super().create_connection
         try:
-            return await connecting(protocol_factory, host, port, sock=sock, **options)
+            with memory.connecting():
+                return await connect(protocol_factory, host, port, sock=sock, **options)
         finally:
             if sock is not None:
                 sock.detach()
