@@ -19,6 +19,8 @@ REPLY_SECONDS = 4.0
 """The default reply timeout."""
 REPLY_MARGIN = 1.5
 """Seconds beyond it that an answer may take on a machine that is busy with everything else here."""
+LATE_SECONDS = 1.0
+"""After an answer that came before the watch had told of a Warehouse, until its refresh must have begun."""
 ANSWERS = frozenset({0, 200, 202})
 """What a delivery may be answered while faults go on; 0 is none at all, from a process that was killed."""
 
@@ -76,12 +78,13 @@ class Stage:
     ) -> None:
         """Report an account; fail unless nothing is missing and each answer is the table's, in time.
 
-        With ``late``, an event may come before the watch has told of its Warehouse: it is refreshed after the
-        answer then.
+        With ``late``, an event may come before the watch has told of its Warehouse: it is refreshed soon
+        after the answer then.
         """
         self.report(str(account))
         assert account.missing == 0, account.examples
         assert late or account.untrue == 0
+        assert account.overdue < LATE_SECONDS
         assert account.accepted > 0
         assert set(account.statuses) <= allowed
         assert account.slowest < reply_seconds + REPLY_MARGIN

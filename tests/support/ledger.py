@@ -45,6 +45,8 @@ class Account:
     """Of those, refreshes that never came."""
     untrue: int
     """Refreshes that an answer of 200 called persisted and that had not begun by then."""
+    overdue: float
+    """Seconds after such an answer at which the last of them began."""
     unanswered: int
     unanswered_refreshed: int
     """Of those without an answer, deliveries that were refreshed in full nevertheless."""
@@ -108,19 +110,21 @@ class Ledger:
         accepted = [entry for entry in self.entries if entry.accepted]
         unanswered = [entry for entry in self.entries if not entry.status]
         missing = self.missing(probe)
-        untrue = 0
+        untrue, overdue = 0, 0.0
         for entry in accepted:
             if entry.status == 200 and f"refreshed {len(entry.owed)} " in entry.text:
-                found = (probe.refreshed(key, entry.sent) for key in entry.owed)
-                untrue += sum(
-                    each is None or (each.stamp > entry.answered and not each.listed) for each in found
-                )
+                for each in (probe.refreshed(key, entry.sent) for key in entry.owed):
+                    if each is None or (each.stamp > entry.answered and not each.listed):
+                        untrue += 1
+                        since = each.stamp if each is not None else now()
+                        overdue = max(overdue, (since - entry.answered) / 1e6)
         return Account(
             sent=len(self.entries),
             accepted=len(accepted),
             owed=sum(len(entry.owed) for entry in accepted),
             missing=sum(len(lost) for _, lost in missing),
             untrue=untrue,
+            overdue=overdue,
             unanswered=len(unanswered),
             unanswered_refreshed=sum(not probe.missing(entry.owed, entry.sent) for entry in unanswered),
             statuses=Counter(entry.status for entry in self.entries),
