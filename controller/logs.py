@@ -23,10 +23,8 @@ def configure(level: str, log_format: str) -> None:
     """Set up all logging of the process; both values are as ``controller.values`` reads them."""
     number = LEVELS[level]
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.StackInfoRenderer(),
     ]
     tail: list[Any]
     if log_format == "console":

@@ -6,6 +6,7 @@ name is ever a label. What can be read at any time is read when it is scraped.
 """
 
 from collections.abc import Callable, Iterable
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
@@ -57,12 +58,12 @@ class ApiMetrics:
     """Counts requests to the API server, as client-go names them."""
 
     def __init__(self, parent: "Metrics") -> None:
-        self._requests = parent.client_requests
+        self._requests = cache(parent.client_requests.labels)
         self._duration = {verb: parent.client_duration.labels(verb.upper()) for verb in VERBS}
 
     def request(self, verb: str, method: str, code: str, seconds: float) -> None:
         """Count one request that ended."""
-        self._requests.labels(code, method).inc()
+        self._requests(code, method).inc()
         self._duration[verb].observe(seconds)
 
 
@@ -76,6 +77,10 @@ class Metrics:
         self._webhook(registry)
         self._refreshing(registry)
         self._caches(registry)
+        # The library looks a child up under a lock, after three checks; there are few of them.
+        self._answers = cache(self.webhook_requests.labels)
+        self._answer_times = cache(self.webhook_duration.labels)
+        self._refreshes = cache(self.refreshes.labels)
         Info(f"{PREFIX}_build", "Version of the receiver.", registry=registry).info({"version": version})
 
     def _queues(self, registry: CollectorRegistry) -> None:
@@ -251,8 +256,8 @@ class Metrics:
 
     def request(self, source: str, event: str, code: int, seconds: float) -> None:
         """Count an answered webhook request."""
-        self.webhook_requests.labels(source, event, str(code)).inc()
-        self.webhook_duration.labels(source, event).observe(seconds)
+        self._answers(source, event, code).inc()
+        self._answer_times(source, event).observe(seconds)
 
     def matched(self, count: int) -> None:
         """Observe how many objects a delivery matched."""
@@ -260,7 +265,7 @@ class Metrics:
 
     def refreshed(self, kind: str, result: str) -> None:
         """Count a patch by its result."""
-        self.refreshes.labels(kind, result).inc()
+        self._refreshes(kind, result).inc()
 
     def lag(self, seconds: float) -> None:
         """Observe the lag of one event's refresh of one object."""

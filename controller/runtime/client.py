@@ -31,10 +31,12 @@ __all__ = ["Client", "Configuration", "RequestObserver", "Resource", "load_confi
 
 CONNECT_SECONDS = 10.0
 """To connect and shake hands: a cluster's network answers in milliseconds or not at all."""
+REQUEST_SECONDS = 30.0
+"""For a request about one object, waiting for a free connection included."""
+LIST_SECONDS = 60.0
+"""For one page of a list; an API server itself gives up on a request after so long."""
 READ_SECONDS = 30.0
-"""Between two pieces of an answer; an API server itself gives up on a request after 60."""
-TOTAL_SECONDS = 60.0
-"""For a whole request that is not a watch, waiting for a free connection included."""
+"""Between two pieces of a page. A timer for each piece costs more than one for the request."""
 ANSWER_LIMIT = 128 * 1024 * 1024
 """Bytes of an answer: a page of 500 ordinary objects has 4 to 10 MB."""
 ERROR_LIMIT = 1024 * 1024
@@ -92,8 +94,9 @@ class Client:
         self._answer_limit = answer_limit
         self._requests = Transport(configuration, max(1, concurrency), user_agent)
         self._streams = Transport(configuration, 0, user_agent)  # 0: as many as there are informers
-        self._timeout = aiohttp.ClientTimeout(
-            total=TOTAL_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS
+        self._bounds = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
+        self._list_bounds = aiohttp.ClientTimeout(
+            total=LIST_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS
         )
 
     async def close(self) -> None:
@@ -120,7 +123,15 @@ class Client:
         if continue_token:
             query.append(("continue", continue_token))
         return await self._request(
-            "list", "GET", resource, namespace, None, query=query, accept=LEAN, transport=self._streams
+            "list",
+            "GET",
+            resource,
+            namespace,
+            None,
+            query=query,
+            accept=LEAN,
+            transport=self._streams,
+            bounds=self._list_bounds,
         )
 
     async def get(self, resource: Resource, *, namespace: str | None = None, name: str) -> bytes:
@@ -227,6 +238,7 @@ class Client:
         body: bytes | None = None,
         content_type: str = JSON,
         transport: Transport | None = None,
+        bounds: aiohttp.ClientTimeout | None = None,
     ) -> bytes:
         about = _about(verb, resource, namespace, name, subresource)
         headers = {"Accept": accept, "Content-Type": content_type}
@@ -235,7 +247,7 @@ class Client:
         code = "<error>"
         try:
             response = await (transport or self._requests).send(
-                method, path, query or [], headers, body, self._timeout, about
+                method, path, query or [], headers, body, bounds or self._bounds, about
             )
             try:
                 if not 200 <= response.status < 300:
