@@ -26,9 +26,8 @@ FORBIDDEN_BURST = 2.0
 """With the rate, and what a report may overdraw, any one second sees under 40."""
 FORBIDDEN_RETRY = ForbiddenRetry(fast=4.5)
 """Spread by a fifth, so that a right which comes in the first two minutes is noticed within 6 s."""
-FIRST_READS = 6
-"""First lists in flight: enough to read 1,000 Secrets in seconds, few enough to notice refusals early. With
-16, the handshakes leave gaps in the heap that cost 7 MB of 1,000 watches' 80."""
+FIRST_READS = 10
+"""First lists in flight: enough to read 1,000 Secrets in seconds, few enough to notice refusals early."""
 SIGNS = 20
 """First reads looked back at: while most of them were refused, further ones are held to the rate above."""
 YOUNG_SECONDS = 120.0
