@@ -18,6 +18,7 @@ from tests.benchmarks.startup import settle
 EVENTS = 10_000
 IN_FLIGHT = 1_000
 ROUNDS = 3
+JOURNAL_ROUNDS = 10
 WRK_SECONDS = 4
 WRK_CONNECTIONS = 64
 
@@ -55,7 +56,7 @@ def journal(stage: Stage) -> Iterator[Row]:
     events = _hot(stage)[: EVENTS // 2]
     without = stage.receiver(module="tests.benchmarks.unjournaled", journal=False)
     with stage.receiver() as kept, without as bare:
-        for turn in range(2 * ROUNDS + 1):
+        for turn in range(JOURNAL_ROUNDS + 1):
             for receiver, other in ((kept, bare), (bare, kept))[:: 1 if turn % 2 else -1]:
                 other.process.pause()
                 settle(receiver)

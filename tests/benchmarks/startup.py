@@ -34,7 +34,7 @@ def startup(stage: Stage) -> Iterator[Row]:
                 yield from _updates(stage, receiver)
     count = f"{stage.warehouses:,} Warehouses"
     ratio = median(ready) / median(bare)
-    named = stage.warehouses >= 50_000
+    named = stage.warehouses == 50_000
     row = at_most(
         f"start to ready, {count}",
         f"{median(ready):.2f} s",
@@ -44,7 +44,7 @@ def startup(stage: Stage) -> Iterator[Row]:
     )
     yield row if named else Row(row.figure, row.value, row.ceiling, ratio, "≤ 1.15 times at 50,000")
     most = MEMORY.get(stage.warehouses)
-    if most is not None and named:
+    if most is not None and stage.warehouses >= 50_000:
         yield bounded(f"peak memory, {count}", median(memory), most, "MB")
     else:
         yield Row(f"peak memory, {count}", f"{median(memory):.0f} MB")
