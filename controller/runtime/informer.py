@@ -34,7 +34,7 @@ from controller.runtime.pauses import ForbiddenRetry, Pauses
 from controller.runtime.reflector import Failure
 from controller.runtime.resource import Resource
 from controller.runtime.store import Store, Stored
-from controller.runtime.wire import parse_event, parse_page, parse_version, peek_token
+from controller.runtime.wire import parse_event, parse_page, parse_version
 
 __all__ = ["WATCH_RESTART_REASONS", "ForbiddenRetry", "Handler", "Informer", "InformerObserver"]
 
@@ -191,19 +191,15 @@ class Informer(Generic[T]):
             self._mirror.begin_list()
             self._list_begun = self._clock.monotonic()
         try:
-            body = await self._pager.page(page)
-            ahead = peek_token(body)
-            if ahead:  # the server need not wait until this page is taken apart
-                await self._pager.ask_ahead(reflector.ListPage(ahead, page.limit))
-            found = parse_page(body)
-            if found.token != ahead:  # no API server that we know of
-                self._pager.drop()
+            found = parse_page(await self._pager.page(page))
             if not found.version:
                 raise self._malformed("the list has no resourceVersion")
         except ApiError as error:
             return self._list_failed(error)
         except UNDECODABLE as error:
             return self._list_failed(self._malformed(f"the list can't be read: {error}"))
+        if not found.token:
+            self._pager.drop()  # whatever the end of the page looked like
         await self._mirror.collect(found.items or [])
         return reflector.Page(found.token, found.version)
 
@@ -213,6 +209,7 @@ class Informer(Generic[T]):
         )
 
     def _list_failed(self, error: ApiError) -> reflector.Stimulus:
+        self._pager.drop()
         self._error = error
         failure, _ = classify(error)
         if failure not in (Failure.EXPIRED, Failure.TOO_LARGE):  # those have an answer of their own

@@ -1,9 +1,10 @@
-"""Asks for the pages of a list, one ahead: the server makes the next while this one is decoded."""
+"""Asks for the pages of a list, one ahead: the server makes the next while this one is taken apart."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 from controller.runtime.reflector import ListPage
+from controller.runtime.wire import peek_token
 
 TURNS_TO_SEND = 5
 """Turns of the event loop until aiohttp has sent a request over an open connection. From then on the server
@@ -21,22 +22,22 @@ class Pager:
         self._ahead: tuple[ListPage, asyncio.Future[bytes]] | None = None
 
     async def page(self, page: ListPage) -> bytes:
-        """Return a page, which may have been asked for already."""
+        """Return a page, which may have been asked for already; by then the next has been asked for."""
         if self._ahead is None or self._ahead[0] != page:
             self.drop()
             self._ask(page)
         assert self._ahead is not None  # noqa: S101
         _, asking = self._ahead
         try:
-            return await asking
+            body = await asking
         finally:
             self.drop()
-
-    async def ask_ahead(self, page: ListPage) -> None:
-        """Send the request for a page that will be wanted next; return when it is on its way."""
-        self._ask(page)
-        for _ in range(TURNS_TO_SEND):
-            await asyncio.sleep(0)
+        token = peek_token(body)
+        if token:
+            self._ask(ListPage(token, page.limit))
+            for _ in range(TURNS_TO_SEND):
+                await asyncio.sleep(0)
+        return body
 
     def _ask(self, page: ListPage) -> None:
         self._ahead = page, asyncio.ensure_future(self._fetch(page))
