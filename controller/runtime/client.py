@@ -92,12 +92,10 @@ class Client:
         self._observer = observer or Unobserved()
         self._clock = clock or SystemClock()
         self._answer_limit = answer_limit
-        self._requests = Transport(configuration, max(1, concurrency), user_agent)
-        self._streams = Transport(configuration, 0, user_agent)  # 0: as many as there are informers
-        self._bounds = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
-        self._list_bounds = aiohttp.ClientTimeout(
-            total=LIST_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS
-        )
+        small = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
+        page = aiohttp.ClientTimeout(total=LIST_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
+        self._requests = Transport(configuration, max(1, concurrency), small, user_agent)
+        self._streams = Transport(configuration, 0, page, user_agent)  # 0: as many as there are informers
 
     async def close(self) -> None:
         """Close all connections."""
@@ -123,15 +121,7 @@ class Client:
         if continue_token:
             query.append(("continue", continue_token))
         return await self._request(
-            "list",
-            "GET",
-            resource,
-            namespace,
-            None,
-            query=query,
-            accept=LEAN,
-            transport=self._streams,
-            bounds=self._list_bounds,
+            "list", "GET", resource, namespace, None, query=query, accept=LEAN, transport=self._streams
         )
 
     async def get(self, resource: Resource, *, namespace: str | None = None, name: str) -> bytes:
@@ -198,7 +188,7 @@ class Client:
         code = "<error>"
         try:
             response = await self._streams.send(
-                "GET", resource.path(namespace), query, {"Accept": LEAN}, None, timeout, about
+                "GET", resource.path(namespace), query, {"Accept": LEAN}, None, about, timeout
             )
             code = str(response.status)
         finally:
@@ -238,7 +228,6 @@ class Client:
         body: bytes | None = None,
         content_type: str = JSON,
         transport: Transport | None = None,
-        bounds: aiohttp.ClientTimeout | None = None,
     ) -> bytes:
         about = _about(verb, resource, namespace, name, subresource)
         headers = {"Accept": accept, "Content-Type": content_type}
@@ -247,7 +236,7 @@ class Client:
         code = "<error>"
         try:
             response = await (transport or self._requests).send(
-                method, path, query or [], headers, body, bounds or self._bounds, about
+                method, path, query or [], headers, body, about
             )
             try:
                 if not 200 <= response.status < 300:

@@ -25,10 +25,18 @@ NETWORK_FAULTS = (aiohttp.ClientError, HttpProcessingError, OSError, TimeoutErro
 class Transport:
     """A pool of connections to one API server, as one user; 0 ``connections`` sets no limit.
 
-    The constructor needs a running event loop and raises ConfigurationError if a certificate can't be loaded.
+    ``bounds`` are the times that a request may take unless it says otherwise. The constructor needs a running
+    event loop and raises ConfigurationError if a certificate can't be loaded.
     """
 
-    def __init__(self, configuration: Configuration, connections: int, user_agent: str = "") -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        connections: int,
+        bounds: aiohttp.ClientTimeout,
+        user_agent: str = "",
+    ) -> None:
+        self._bounds = bounds
         self._api = api_client(configuration, connections, user_agent)
         rest = self._api.rest_client
         # The library makes it for its first request; made here, it is closed by the library all the same.
@@ -53,8 +61,8 @@ class Transport:
         query: list[tuple[str, str]],
         headers: dict[str, str],
         body: bytes | None,
-        bounds: aiohttp.ClientTimeout,
         about: dict[str, Any],
+        bounds: aiohttp.ClientTimeout | None = None,
     ) -> aiohttp.ClientResponse:
         """Send a request and return the answer once its headers are there.
 
@@ -70,7 +78,12 @@ class Transport:
             url += f"?{_encode(tuple(query))}"
         try:
             return await self._session.request(
-                method, URL(url, encoded=True), headers=headers, data=body, timeout=bounds, **self._options
+                method,
+                URL(url, encoded=True),
+                headers=headers,
+                data=body,
+                timeout=bounds or self._bounds,
+                **self._options,
             )
         except NETWORK_FAULTS as error:
             raise ConnectionFailed(said(error), **about) from error
