@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import uvloop
+from controller.runtime.loop import Loop
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ class Background:
     """A running event loop; ``close`` cancels what still runs on it."""
 
     def __init__(self) -> None:
-        self._loop = uvloop.new_event_loop()
+        self._loop = Loop()  # the receiver's: uvloop's own may close others' files when a server dies
         self._thread = threading.Thread(target=self._loop.run_forever, name="background", daemon=True)
         self._thread.start()
 
