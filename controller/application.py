@@ -1,7 +1,7 @@
 """The composition root: the only module that knows both the controller and the webhook.
 
-Start: caches, then workers, then what the journal left undone, then the public port. Stop: in reverse, and
-what can't be finished in time stays in the journal.
+Start: caches, then the receivers' Secrets, then workers, then what the journal left undone, then the public
+port. Stop: in reverse, and what can't be finished in time stays in the journal.
 """
 
 import asyncio

@@ -60,7 +60,7 @@ Request = Asked | Finish | Supersede | Query | Close
 class Writer:
     """The thread and its queue. ``put`` belongs to the event loop; the state may be read by anybody.
 
-    The state consists of single values, each assigned by the thread alone: no lock is needed.
+    The state consists of single values, each assigned by one of the two alone: no lock is needed.
     """
 
     def __init__(self, folder: Path | None, limits: HistoryLimits, clock: WallClock) -> None:
@@ -69,7 +69,8 @@ class Writer:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._requests: queue.SimpleQueue[Sequence[Request]] = queue.SimpleQueue()
-        self._put = self._taken = 0  # requests, counted by the event loop and by the thread
+        self._handed = 0  # requests, counted by the event loop
+        self._taken = 0
         self._unwritten = Batch()
         self._written_alive: float | None = None
         self._complained: float | None = None
@@ -89,12 +90,12 @@ class Writer:
 
     def put(self, requests: Sequence[Request]) -> None:
         """Queue some requests; together, since each time the thread may wake and take its turn."""
-        self._put += len(requests)
+        self._handed += len(requests)
         self._requests.put(requests)
 
     def queued(self) -> int:
         """Return how many requests the thread has not taken yet."""
-        return self._put - self._taken
+        return self._handed - self._taken
 
     def _work(self) -> None:
         try:

@@ -1,7 +1,6 @@
 """The bare client: what aiohttp alone gets out of this API server, on the receiver's kind of event loop."""
 
 import asyncio
-import re
 import ssl
 import time
 from collections.abc import Coroutine, Iterable, Sequence
@@ -12,6 +11,7 @@ import aiohttp
 import msgspec
 import uvloop
 
+from controller.runtime.wire import peek_token
 from e2e.controlplane import ControlPlane
 from e2e.kargo import API
 from tests.benchmarks.data import Seed
@@ -20,8 +20,6 @@ T = TypeVar("T")
 
 PAGE = 500
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-_CONTINUE = re.compile(rb'"metadata":\{"continue":"([^"]+)"')
-_TAIL = 4096  # bytes at the end of a page, where its metadata stands
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -55,17 +53,16 @@ class BareClient:
     async def list_all(self, path: str = f"{API}/warehouses") -> tuple[float, int]:
         """List in pages and decode nothing; return seconds and bytes."""
         began = time.perf_counter()
-        size, token = 0, b""
+        size, token = 0, ""
         while True:
-            query = {"limit": str(PAGE), **({"continue": token.decode()} if token else {})}
+            query = {"limit": str(PAGE), **({"continue": token} if token else {})}
             async with self._session.get(path, params=query) as response:
                 body = await response.read()
                 response.raise_for_status()
             size += len(body)
-            found = _CONTINUE.search(body, max(0, len(body) - _TAIL))
-            if found is None:
+            token = peek_token(body)
+            if not token:
                 return time.perf_counter() - began, size
-            token = found[1]
 
     async def patch(self, of: Seed, value: str) -> None:
         """Change the refresh annotation as the receiver does."""

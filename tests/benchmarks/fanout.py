@@ -27,7 +27,7 @@ REPLY_TIMEOUT = 4.0 + 0.5
 
 
 def fan_outs(stage: Stage, receiver: ReceiverProcess) -> Iterator[Row]:
-    """Both fan-outs; during the larger one's second run, single events."""
+    """Both fan-outs; then the larger one once more, with single events meanwhile."""
     best_at = 0
     for count in FAN_OUTS:
         if count > stage.warehouses:

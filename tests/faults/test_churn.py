@@ -57,6 +57,6 @@ def test_warehouses_come_and_go(stage: Stage) -> None:
         for entry in sender.ledger.entries:
             entry.owed -= churn.gone
         account = stage.settle(sender)
-        stage.judge(account, late=True)  # a busy watch is read every 30 ms
+        stage.judge(account, late=True)  # a busy watch is read in strides
         assert account.owed > 0
         assert account.statuses[0] == 0

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tests.support.probe import Probe, now
@@ -66,6 +66,18 @@ class Account:
         )
 
 
+def _late(entry: Sent, probe: Probe) -> Iterator[float]:
+    """For each refresh that an answer of 200 called persisted too early: seconds until it had begun."""
+    if entry.status != 200 or f"refreshed {len(entry.owed)} " not in entry.text:
+        return
+    for key in entry.owed:
+        found = probe.refreshed(key, entry.sent)
+        if found is None:
+            yield (now() - entry.answered) / 1e6
+        elif found.stamp > entry.answered and not found.listed:
+            yield (found.stamp - entry.answered) / 1e6
+
+
 class Ledger:
     """The deliveries of one run. Added to by one thread."""
 
@@ -110,21 +122,14 @@ class Ledger:
         accepted = [entry for entry in self.entries if entry.accepted]
         unanswered = [entry for entry in self.entries if not entry.status]
         missing = self.missing(probe)
-        untrue, overdue = 0, 0.0
-        for entry in accepted:
-            if entry.status == 200 and f"refreshed {len(entry.owed)} " in entry.text:
-                for each in (probe.refreshed(key, entry.sent) for key in entry.owed):
-                    if each is None or (each.stamp > entry.answered and not each.listed):
-                        untrue += 1
-                        since = each.stamp if each is not None else now()
-                        overdue = max(overdue, (since - entry.answered) / 1e6)
+        late = [seconds for entry in accepted for seconds in _late(entry, probe)]
         return Account(
             sent=len(self.entries),
             accepted=len(accepted),
             owed=sum(len(entry.owed) for entry in accepted),
             missing=sum(len(lost) for _, lost in missing),
-            untrue=untrue,
-            overdue=overdue,
+            untrue=len(late),
+            overdue=max(late, default=0.0),
             unanswered=len(unanswered),
             unanswered_refreshed=sum(not probe.missing(entry.owed, entry.sent) for entry in unanswered),
             statuses=Counter(entry.status for entry in self.entries),
