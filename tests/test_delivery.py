@@ -92,6 +92,7 @@ def test_persisted_in_time_does_not_wait_for_the_disk() -> None:
         world = World(refresh)
         world.journal.holding = True
         assert says(await world.answer()) == (200, "refreshed 1 warehouse(s)")
+        assert not world.journal.hastened
 
     run(scenario())
 
@@ -184,6 +185,7 @@ def test_202_waits_for_the_journal() -> None:
         reply = asyncio.ensure_future(world.answer())
         await turns()
         assert not reply.done()
+        assert world.journal.hastened
         world.journal.commit()
         assert (await reply).code == 202
 

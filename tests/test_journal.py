@@ -241,6 +241,23 @@ def test_requests_of_one_moment_share_a_commit(tmp_path: Path, monkeypatch: pyte
     with_journal(scenario, tmp_path)
 
 
+def test_a_row_that_an_answer_waits_for_is_written_sooner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows wait for each other as long as nobody waits for them."""
+    monkeypatch.setattr("webhook.journal.RECORD_SECONDS", 3600.0)
+
+    async def scenario(journal: Journal) -> None:
+        recorded = [journal.record(arrival(name), 1) for name in "ab"]
+        await asyncio.sleep(0.1)
+        assert not any(each.done() for each in recorded)
+        journal.hasten()
+        async with asyncio.timeout(30):
+            assert await asyncio.gather(*recorded) == [True, True]
+
+    with_journal(scenario, tmp_path)
+
+
 def test_too_many_requests_are_refused_rather_than_kept_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,9 @@ class Journal(Protocol):
     def record(self, arrival: Arrival, matched: int) -> "asyncio.Future[bool]":
         """Queue the row before this returns. The result says whether it was committed; never an exception."""
 
+    def hasten(self) -> None:
+        """Note that an answer waits for a row."""
+
     def finish(self, delivery: str, *, matched: int, persisted: int, rejected: int, seconds: float) -> None:
         """Queue the outcome of a delivery with nothing outstanding, so many seconds after it came."""
 
@@ -189,6 +192,7 @@ class Deliveries:
     async def _committed(self, delivery: Delivery, deadline: float) -> bool:
         recorded = delivery.recorded
         if not recorded.done():
+            self._journal.hasten()
             await asyncio.wait((recorded,), timeout=max(0.0, deadline - self._now()))
         return recorded.done() and recorded.result()
 

@@ -22,6 +22,9 @@ class NoJournal:
         future.set_result(True)
         return future
 
+    def hasten(self) -> None:
+        """Do nothing."""
+
     def finish(self, delivery: str, *, matched: int, persisted: int, rejected: int, seconds: float) -> None:
         """Do nothing."""
 

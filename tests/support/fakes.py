@@ -123,6 +123,7 @@ class FakeJournal:
     def __init__(self) -> None:
         self.working = True
         self.holding = False
+        self.hastened = 0
         self.calls: list[tuple[str, ...]] = []
         self.arrivals: dict[str, Arrival] = {}
         self._held: list[asyncio.Future[bool]] = []
@@ -136,6 +137,9 @@ class FakeJournal:
         else:
             future.set_result(self.working)
         return future
+
+    def hasten(self) -> None:
+        self.hastened += 1
 
     def commit(self) -> None:
         """Let the rows that are held be written, or fail."""
