@@ -2,7 +2,9 @@
 
 import argparse
 import asyncio
+import contextlib
 import importlib.metadata
+import os
 import resource
 import sys
 from collections.abc import Sequence
@@ -37,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     logs.configure(options.log_level, options.log_format)
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
     _raise_file_limit()
+    _wait_for_a_free_core()
     memory.begin()
     try:
         uvloop.run(serve(options, version()), loop_factory=Loop)
@@ -55,6 +58,16 @@ def _raise_file_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _wait_for_a_free_core() -> None:
+    """Have the kernel not interrupt others at once whenever something comes for us.
+
+    On a busy machine that makes us handle several events in a row, some milliseconds later: with 64 senders
+    on two cores a sixth less processor time for each. On one with a free core nothing changes.
+    """
+    with contextlib.suppress(OSError):  # a sandbox may not know it
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _complain(message: str, code: int) -> int:
