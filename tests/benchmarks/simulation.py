@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from controller.kargo import Target
 from controller.runtime.clock import Timer
 from controller.runtime.workqueue import WorkQueue
+from controller.settings import DEFAULT_CONCURRENCY
 
-IN_FLIGHT = 32
+IN_FLIGHT = DEFAULT_CONCURRENCY
 PATCHES_PER_SECOND = 400.0
 WAREHOUSES = 1_000_000
 PER_PROJECT = 1_000
