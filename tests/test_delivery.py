@@ -192,6 +192,22 @@ def test_202_waits_for_the_journal() -> None:
     run(scenario())
 
 
+def test_a_short_budget_does_not_let_the_row_wait_for_others() -> None:
+    """Whatever is left of the budget, the row is on disk by its end: a 202, not a 503."""
+
+    async def scenario(spent: float, hurries: bool) -> None:
+        world = World(FakeRefresh(1))
+        delivery = world.deliveries.begin(arrival(), world.clock)
+        world.clock += spent
+        reply = asyncio.ensure_future(world.deliveries.reply(delivery))
+        await turns()
+        assert bool(world.journal.hastened) is hurries
+        reply.cancel()
+
+    run(scenario(0.0, False))
+    run(scenario(3.9, True))
+
+
 @pytest.mark.parametrize("holding", [pytest.param(True, id="hangs"), pytest.param(False, id="fails")])
 def test_no_journal_and_not_persisted_is_a_503(holding: bool) -> None:
     """What could neither be done nor be kept is the sender's to bring again."""
