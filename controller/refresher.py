@@ -80,8 +80,8 @@ class Refresher:
     """Accepts requests to refresh targets, and sees each through.
 
     A target that was asked for during its patch waits twice as long as that took, at most ``LONGEST_JOIN``,
-    before the next one: in a burst, those who were just answered come again and join. That makes a third
-    fewer patches, and a third more events a second.
+    before the next one: in a burst, those who were just answered come again and join, which makes fewer
+    patches and more events a second (docs/performance.md).
 
     Invariants: a target in ``_asked`` is waiting, delayed or in processing in the queue; every batch with
     something outstanding is in ``_asked`` for it or in the hands of the patch in flight.

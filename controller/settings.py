@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 from controller import values
 
 DEFAULT_CONCURRENCY = 48
-"""Patches in flight. More hasten no fan-out, and make an event beside it wait longer: docs/performance.md."""
+"""Patches in flight. More slow a burst down, and an event beside a fan-out: docs/performance.md."""
 ACR_PATIENCE = 5.0
 """Seconds that ACR waits for an answer."""
 

@@ -171,14 +171,15 @@ class Deliveries:
         """Wait within the reply budget for the refreshes, and for the journal as far as it is needed."""
         refresh = delivery.refresh
         deadline = delivery.began + self._reply_seconds
-        if deadline - self._now() < HURRY_SECONDS:
-            self._journal.hasten()
         if refresh.done:
             if not refresh.matched:
                 # Nothing to wait for, but a Warehouse that is seen later must find this delivery.
                 await self._committed(delivery, deadline)
         elif not refresh.failing:
-            await refresh.wait(deadline - self._now())
+            left = deadline - self._now()
+            if left < HURRY_SECONDS:
+                self._journal.hasten()
+            await refresh.wait(left)
         if not refresh.done and not await self._committed(delivery, deadline) and not refresh.done:
             return self._not_kept
         return answers.refreshed(

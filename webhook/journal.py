@@ -7,8 +7,8 @@ committed was handed to the operating system, and only a crash of the node can t
 One thread writes (journal_writer.py). All that was asked for while it was busy becomes one commit, and one
 call wakes those who wait for it: the cost of a delivery falls as their number grows. The event loop never
 waits for the disk. It hands over rows a moment after they came, sooner if somebody waits for one, and
-outcomes with the next rows or a little later: the thread takes turns with the loop in running Python, and
-each time it wakes costs, on a busy machine, as much as a third of an event.
+outcomes with the next rows or a little later: the thread takes turns with the loop in running Python, so
+that each time it wakes costs both of them (docs/performance.md).
 
 If the journal can't be written, ``record`` says False and ``failing`` is True; each further request is tried
 again, and outcomes are kept until they can be written. A file that is corrupt is moved aside and a new one

@@ -50,10 +50,9 @@ def _alternate(
     ours: list[Round] = []
     theirs: list[Round] = []
     first = FAN_OUTS[0] if stage.warehouses > FAN_OUTS[0] else 0
-    dice = random.Random()
     number = first
     for _ in range(BLOCKS + 1):  # the first warms both up
-        size = round(count * dice.uniform(0.4, 1.6))
+        size = round(count * random.uniform(0.4, 1.6))
         seeds = [seed(first + (number + n) % (stage.warehouses - first)) for n in range(size)]
         number += size
 
@@ -69,7 +68,7 @@ def _alternate(
             _require_refreshed(ours[-1].replies)
             settle(receiver)
 
-        for part in dice.sample((bare, mine), 2):
+        for part in random.sample((bare, mine), 2):
             part()
     return ours[1:], theirs[1:]
 
