@@ -7,7 +7,7 @@ import time
 
 from tests.faults.stage import ANSWERS, Stage
 
-PATCHES_PER_SECOND = 500
+PATCHES_PER_SECOND = 800
 """What this machine does when it is quiet: with less, the fan-out may be over each time before the kill."""
 TOLD = ANSWERS | {503}
 """A commit may take longer than so short a reply timeout: then it is not accepted, and the sender is told."""
