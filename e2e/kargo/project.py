@@ -12,6 +12,7 @@ from e2e.controlplane.api import RequestError
 
 REFRESH_ANNOTATION = "kargo.akuity.io/refresh"
 API_VERSION = "kargo.akuity.io/v1alpha1"
+REPLACE_TRIES = 5
 
 
 def image(url: object) -> dict[str, object]:
@@ -152,10 +153,18 @@ class Project:
         except RequestError as error:
             if error.status != 409:
                 raise
-            path = f"{collection}/{quote(body['metadata']['name'])}"
+            self._replace(f"{collection}/{quote(body['metadata']['name'])}", body)
+
+    def _replace(self, path: str, body: dict[str, Any]) -> None:
+        for left in reversed(range(REPLACE_TRIES)):
             version = self.plane.api.get(path)["metadata"]["resourceVersion"]  # custom resources need it
             metadata = {**body["metadata"], "resourceVersion": version}
-            self.plane.api.request("PUT", path, {**body, "metadata": metadata})
+            try:
+                self.plane.api.request("PUT", path, {**body, "metadata": metadata})
+                return
+            except RequestError as error:  # the receiver may write the status between the two requests
+                if error.status != 409 or not left:
+                    raise
 
 
 def _head(kind: str, name: str) -> dict[str, Any]:
