@@ -84,7 +84,7 @@ class Slots:
             raise
 
     def give(self) -> None:
-        """Give a slot back."""
+        """Give a slot back, or add one."""
         while self._waiting:
             turn = self._waiting.pop()
             if not turn.done():

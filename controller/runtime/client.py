@@ -41,6 +41,10 @@ ANSWER_LIMIT = 128 * 1024 * 1024
 """Bytes of an answer: a page of 500 ordinary objects has 4 to 10 MB."""
 ERROR_LIMIT = 1024 * 1024
 """Bytes of an answer that says no; what is beyond is not read."""
+TICKET_SECONDS = 0.005
+"""Rest of a new connection that a watch may keep. A server sends its TLS session ticket right after the
+handshake; OpenSSL, having read it, keeps its write buffer until it writes next: 12 KB of each watch, were the
+request already sent."""
 CONCURRENCY = 128
 """Connections for requests; the library's default of 100 is for everything, watches included."""
 
@@ -73,10 +77,9 @@ class Client:
     """One API server, as one user.
 
     Requests share a pool of ``concurrency`` connections. Lists and watches have connections of their own, as
-    many as they need: a watch runs where its list came, which saves 16 KiB (after the server's session ticket
-    OpenSSL keeps its write buffer until the next request). Every method raises ApiError: ConnectionFailed,
-    MalformedResponse or a StatusError. The constructor needs a running event loop and raises
-    ConfigurationError if a certificate can't be loaded. Must be closed.
+    many as they need. Every method raises ApiError: ConnectionFailed, MalformedResponse or a StatusError. The
+    constructor needs a running event loop and raises ConfigurationError if a certificate can't be loaded.
+    Must be closed.
     """
 
     def __init__(
@@ -95,7 +98,8 @@ class Client:
         small = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
         page = aiohttp.ClientTimeout(total=LIST_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
         self._requests = Transport(configuration, max(1, concurrency), small, user_agent)
-        self._streams = Transport(configuration, 0, page, user_agent)  # 0: as many as there are informers
+        # 0: as many as there are informers
+        self._streams = Transport(configuration, 0, page, user_agent, rest=TICKET_SECONDS)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -10,7 +10,7 @@ import copy
 import logging
 import os
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -68,7 +68,12 @@ async def load_configuration(kubeconfig: str | None = None) -> Configuration:
     return cast("Configuration", configuration)
 
 
-def api_client(configuration: Configuration, connections: int, user_agent: str = "") -> ApiClient:
+def api_client(
+    configuration: Configuration,
+    connections: int,
+    user_agent: str = "",
+    traces: Sequence[aiohttp.TraceConfig] = (),
+) -> ApiClient:
     """Build the library's client with a pool of so many connections; 0 sets no limit.
 
     To be called on a running event loop. Raises ConfigurationError if a certificate can't be loaded.
@@ -79,6 +84,7 @@ def api_client(configuration: Configuration, connections: int, user_agent: str =
     # library's read buffer of 2 MiB per connection is for readline, which is not used.
     own.client_session_kwargs = {
         "trust_env": False,
+        "trace_configs": list(traces),
         "cookie_jar": aiohttp.DummyCookieJar(),
         "read_bufsize": 256 * 1024,
         # On a local network, compressing takes longer than sending.

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -50,6 +50,16 @@ ABSENCE_SECONDS = 60.0
 that starts says 403 to all until it has read its roles, and 404 until it serves its CRDs."""
 
 
+class Turns(Protocol):
+    """Lets so many at a time do something; what is taken must be given back."""
+
+    async def take(self) -> None:
+        """Wait for a turn."""
+
+    def give(self) -> None:
+        """Give it back."""
+
+
 class Informer(Generic[T]):
     """A store that follows one kind of object: in a namespace or in all, or the one a field selector names.
 
@@ -62,6 +72,7 @@ class Informer(Generic[T]):
     - ``forbidden_retry``: other delays after a 403.
     - ``start_jitter``: the first list is delayed by up to so many seconds.
     - ``throttle`` is awaited before each list that follows a 403; informers may share one.
+    - ``turns``: one is held while a watch is being opened; informers may share them.
     - ``on_error(error)`` is called when listing begins to fail, and again only when it fails in another way
       (another class or status); ``on_recovered()`` when it works again. Without ``on_error`` the informer
       logs both itself. A watch that breaks is no such error: it goes on from where it was.
@@ -85,6 +96,7 @@ class Informer(Generic[T]):
         start_jitter: float = 0.0,
         idle_seconds: float = IDLE_SECONDS,
         throttle: Callable[[], Awaitable[None]] | None = None,
+        turns: Turns | None = None,
         on_error: Callable[[ApiError], None] | None = None,
         on_recovered: Callable[[], None] | None = None,
         on_caught_up: Callable[[], None] | None = None,
@@ -99,6 +111,8 @@ class Informer(Generic[T]):
         self._absent_is_empty = absent_is_empty
         self._idle_seconds = idle_seconds
         self._throttle = throttle
+        self._turns = turns
+        self._in_turn = False
         self._quiet = on_error is not None
         self._on_caught_up = on_caught_up
         self._observer = observer or Unobserved()
@@ -249,6 +263,9 @@ class Informer(Generic[T]):
     # Watching
 
     async def _watch(self, version: str) -> reflector.WatchEnded:
+        if self._turns is not None:
+            await self._turns.take()
+            self._in_turn = True
         started = self._clock.monotonic()
         ended: ApiError | None = None
         try:
@@ -267,6 +284,8 @@ class Informer(Generic[T]):
             ended = error
             if isinstance(error, Forbidden):  # anything else passes; a right comes only if somebody is told
                 self._complaints.failed("watch", error, stored=len(self.store))
+        finally:
+            self._end_turn()
         self._break()
         self._error = ended
         lived = self._clock.monotonic() - started
@@ -313,9 +332,16 @@ class Informer(Generic[T]):
     # Signs of life
 
     def _opened(self) -> None:
+        self._end_turn()
         self._complaints.worked("watch")
         self._liveness.opened(self._clock.monotonic())
         self._settle_later()
+
+    def _end_turn(self) -> None:
+        if self._in_turn:
+            assert self._turns is not None  # noqa: S101
+            self._in_turn = False
+            self._turns.give()
 
     def _settle_later(self) -> None:
         """See to it that a break ends when ``liveness`` says so, if nothing ends it before."""

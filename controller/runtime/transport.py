@@ -4,6 +4,7 @@
 ``param_serialize`` before it, a fifth of what a patch costs in the client.
 """
 
+import asyncio
 import functools
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -25,8 +26,9 @@ NETWORK_FAULTS = (aiohttp.ClientError, HttpProcessingError, OSError, TimeoutErro
 class Transport:
     """A pool of connections to one API server, as one user; 0 ``connections`` sets no limit.
 
-    ``bounds`` are the times that a request may take unless it says otherwise. The constructor needs a running
-    event loop and raises ConfigurationError if a certificate can't be loaded.
+    ``bounds`` are the times that a request may take unless it says otherwise. A new connection rests for
+    ``rest`` seconds before its first request. The constructor needs a running event loop and raises
+    ConfigurationError if a certificate can't be loaded.
     """
 
     def __init__(
@@ -35,20 +37,22 @@ class Transport:
         connections: int,
         bounds: aiohttp.ClientTimeout,
         user_agent: str = "",
+        *,
+        rest: float = 0.0,
     ) -> None:
         self._bounds = bounds
-        self._api = api_client(configuration, connections, user_agent)
-        rest = self._api.rest_client
+        self._api = api_client(configuration, connections, user_agent, [_resting(rest)] if rest else [])
+        client = self._api.rest_client
         # The library makes it for its first request; made here, it is closed by the library all the same.
-        self._session = rest.pool_manager = rest._create_pool_manager()  # noqa: SLF001  documented as a hook
+        self._session = client.pool_manager = client._create_pool_manager()  # noqa: SLF001  documented as a hook
         self.configuration = own = self._api.configuration
         self._options: dict[str, Any] = {}
         if own.tls_server_name:
             self._options["server_hostname"] = own.tls_server_name
-        if rest.proxy:
-            self._options["proxy"] = rest.proxy
-        if rest.proxy_headers:
-            self._options["proxy_headers"] = rest.proxy_headers
+        if client.proxy:
+            self._options["proxy"] = client.proxy
+        if client.proxy_headers:
+            self._options["proxy_headers"] = client.proxy_headers
 
     async def close(self) -> None:
         """Close all connections."""
@@ -87,6 +91,15 @@ class Transport:
             )
         except NETWORK_FAULTS as error:
             raise ConnectionFailed(said(error), **about) from error
+
+
+def _resting(seconds: float) -> aiohttp.TraceConfig:
+    async def rest(*unused: object) -> None:
+        await asyncio.sleep(seconds)
+
+    config = aiohttp.TraceConfig()
+    config.on_connection_create_end.append(rest)
+    return config
 
 
 @functools.lru_cache(maxsize=64)  # a patch's is always the same

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from controller.runtime.errors import ApiError, Forbidden
 from controller.runtime.informer import ABSENCE_SECONDS, WATCH_RESTART_REASONS, ForbiddenRetry
+from controller.throttle import Slots
 from tests.runtime.informing import informing
 from tests.support.aio import run
 from tests.support.apiserver import (
@@ -905,5 +906,30 @@ def test_a_missing_right_to_watch_is_told_once_though_lists_work() -> None:
                 await it.resume()
             await it.until(lambda: recovered == [True])
             assert errors == ["watch"]
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(watch(), id="accepted"),
+        pytest.param(status(403, reason="Forbidden"), id="refused"),
+        pytest.param(reset, id="reset"),
+    ],
+)
+def test_a_watch_is_opened_in_turn_and_gives_the_turn_back(script: Script) -> None:
+    """Listing needs no turn; once the watch is accepted, or has failed, the next may be opened."""
+
+    async def main() -> None:
+        turns = Slots(0)
+        async with informing(ApiServer(page([A1]), script, watch()), turns=turns) as it:
+            await it.until(lambda: it.informer.has_synced)
+            await asyncio.sleep(0.02)
+            assert it.server.verbs == ["list"]
+            turns.give()
+            await it.requests(2)
+            assert it.server.verbs == ["list", "watch"]
+            await asyncio.wait_for(turns.take(), 5.0)
 
     run(main())
