@@ -11,6 +11,8 @@ from e2e.controlplane.errors import ControlPlaneError
 from e2e.controlplane.ports import HOST
 
 MERGE_PATCH = "application/merge-patch+json"
+CLOSED_WHILE_IDLE = (http.client.RemoteDisconnected, BrokenPipeError, ssl.SSLEOFError)
+"""What a request over a kept connection meets that the API server has closed in the meantime."""
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 
 
@@ -78,8 +80,8 @@ class Api:
                 return response.status, response.read().decode("utf-8", "replace")
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            if reused and isinstance(error, http.client.RemoteDisconnected | BrokenPipeError):
-                return self._exchange(method, path, payload, headers)  # it was closed while idle
+            if reused and isinstance(error, CLOSED_WHILE_IDLE):
+                return self._exchange(method, path, payload, headers)
             if isinstance(error, http.client.HTTPException):
                 raise ConnectionError(str(error)) from error
             raise
