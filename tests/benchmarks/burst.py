@@ -17,6 +17,7 @@ from tests.benchmarks.startup import settle
 
 EVENTS = 10_000
 IN_FLIGHT = 1_000
+BURST_ROUNDS = 5
 ROUNDS = 3
 JOURNAL_ROUNDS = 9
 WRK_SECONDS = 3
@@ -28,7 +29,7 @@ def burst(stage: Stage, receiver: ReceiverProcess) -> Iterator[Row]:
     rates, pings = [], []
     shares = []
     ping = [ping_request(stage.path)] * EVENTS
-    for _ in range(ROUNDS):
+    for _ in range(BURST_ROUNDS):
         pings.append(run(send_all(receiver.port, ping, IN_FLIGHT)).rate)
         settle(receiver)
         before = _patches(receiver)

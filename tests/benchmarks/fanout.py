@@ -20,7 +20,7 @@ CONCURRENCIES = (8, 16, 32, 64)
 """In which the bare client looks for its best."""
 SEARCH_ROUNDS = 2
 """Runs that are only looked through for that: the best of four by the runs it is judged by would be luck."""
-ROUNDS = {1_000: 8, 10_000: 2}
+ROUNDS = {1_000: 6, 10_000: 2}
 """Means over so many: in two seconds the API server may collect its garbage once, or three times."""
 LIMIT = 300.0
 REPLY_TIMEOUT = 4.0 + 0.5

@@ -13,7 +13,7 @@ from tests.benchmarks.stage import Stage, cpu_seconds, median, peak_memory, say
 from tests.benchmarks.startup import settle
 
 PROJECTS = 1_000
-ROUNDS = 3
+ROUNDS = 2
 PROJECTS_MB = 80.0
 PROMOTIONS_MB = 20.0
 
