@@ -11,9 +11,9 @@ from tests.benchmarks.sender import Reply, Round, image_request, send_all
 from tests.benchmarks.stage import Stage, median
 from tests.benchmarks.startup import settle
 
-SEQUENTIAL = 40
+SEQUENTIAL = 80
 """Events of one block, sent one after the other, and how many blocks."""
-SEQUENTIAL_BLOCKS = 20
+SEQUENTIAL_BLOCKS = 10
 CONCURRENT = 2_000
 """The same with many at a time. The API server collects its garbage about once in a thousand patches, which
 takes it the most part of a second. A block of 500 has one or has none: by a simulation of just that, the
