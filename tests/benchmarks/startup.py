@@ -14,7 +14,8 @@ from tests.benchmarks.stage import Stage, cpu_seconds, median, peak_memory, say
 ROUNDS = 5
 MEMORY = {50_000: 150.0, 100_000: 240.0}
 """MB by number of Warehouses."""
-UPDATES = 5_000
+UPDATES = 1_500
+"""In each round: processor time comes in hundredths of a second, and is dearer while others want it."""
 UPDATE_MICROSECONDS = 100.0
 
 
@@ -85,19 +86,21 @@ def _updates(stage: Stage, receiver: ReceiverProcess) -> Iterator[Row]:
     time.sleep(3)
     idle = (cpu_seconds(pid) - before) / (time.perf_counter() - began)
 
-    async def write() -> None:
+    async def write(first: int) -> None:
         async with stage.admin() as client:
-            numbers = (number * 7919 % stage.warehouses for number in range(UPDATES))
+            numbers = (number * 7919 % stage.warehouses for number in range(first, first + UPDATES))
             await seeding.update_statuses(client, numbers, turn=1, at_once=16)
 
+    ours, theirs = [], []
     with stage.bare_watch() as bare:
-        bare_before = cpu_seconds(bare)
-        before, began = cpu_seconds(pid), time.perf_counter()
-        run(write())
-        settle(receiver)
-        seconds = time.perf_counter() - began
-        bare_each = (cpu_seconds(bare) - bare_before) / UPDATES * 1e6
-        each = (cpu_seconds(pid) - before - idle * seconds) / UPDATES * 1e6
+        for turn in range(ROUNDS):
+            bare_before, before, began = cpu_seconds(bare), cpu_seconds(pid), time.perf_counter()
+            run(write(turn * UPDATES))
+            settle(receiver)
+            seconds = time.perf_counter() - began
+            theirs.append((cpu_seconds(bare) - bare_before) / UPDATES * 1e6)
+            ours.append((cpu_seconds(pid) - before - idle * seconds) / UPDATES * 1e6)
+    each, bare_each = median(ours), median(theirs)
     figure = f"CPU for one status update of 8 KB, {stage.warehouses:,} Warehouses"
     row = bounded(figure, each, UPDATE_MICROSECONDS, "µs")
     yield replace(row, ceiling=f"{bare_each:.0f} µs (aiohttp reads and drops it)", ratio=each / bare_each)
