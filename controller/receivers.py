@@ -25,6 +25,9 @@ class Secrets(Protocol):
     def want(self, owner: ConfigKey, refs: frozenset[SecretRef]) -> None:
         """Say which Secrets a config refers to now; replaces what it said before."""
 
+    def settling(self, ref: SecretRef) -> bool:
+        """Whether it may have changed since it was read, and that will be known in a moment."""
+
     def state(self, ref: SecretRef) -> SecretState:
         """Return what is known of a wanted Secret."""
 
@@ -120,6 +123,11 @@ class ReceiverIndex:
     def report_later(self, callback: Callable[[], None]) -> None:
         """Call back when there is room to tell the API server of a Secret that can't be read."""
         self._secrets.report_later(callback)
+
+    def settling(self, key: ConfigKey) -> bool:
+        """Whether a Secret of a config may have changed since it was read, as will be known in a moment."""
+        config = self.config(key)
+        return config is not None and any(map(self._secrets.settling, self._refs(config)))
 
     def all_states(self) -> Iterator[tuple[ConfigKey, ReceiverState]]:
         """Yield every receiver with its config."""

@@ -143,6 +143,11 @@ class SecretWatches:
             return SecretState(known=False, problem=watch.problem)
         return SecretState(True, watch.informer.store.get(*ref), watch.problem)
 
+    def settling(self, ref: SecretRef) -> bool:
+        """Whether a Secret may have changed since it was listed: its watch still waits for its turn."""
+        watch = self._watches.get(ref)
+        return watch is not None and watch.informer.awaits_turn
+
     async def wait_tried(self) -> None:
         """Return when each Secret wanted now was read, or refused, once: the end of the start.
 

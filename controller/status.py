@@ -52,6 +52,8 @@ CONDITION_WRITES = 3
 """Times that one condition is written. Kargo's controller replaces the list of conditions with what it read
 before, so it may erase ours by accident, most likely when both see a new ProjectConfig; what it has seen, it
 keeps. Who erases it again and again wants it gone."""
+SETTLING_SECONDS = 0.25
+"""Between two looks at a config whose Secrets' watches are not open yet: some seconds at the start."""
 
 log = structlog.get_logger()
 
@@ -117,6 +119,9 @@ class StatusReconciler:
         seen = self._receivers.config(key)
         if seen is None or not self._differs(seen, plan(seen, self._receivers.states(key), self._base_url)):
             return Done()
+        if self._receivers.settling(key):
+            # Another replica may have written what a Secret means that we have not seen changed.
+            return Done(SETTLING_SECONDS)
         namespace, name = key
         resource = PROJECT_CONFIGS if namespace else CLUSTER_CONFIGS
         known = dict(zip(seen.receivers, self._receivers.states(key), strict=True))

@@ -40,6 +40,23 @@ def test_a_url_is_published(namespace: str, secret_first: bool) -> None:
     run(scenario())
 
 
+def test_a_secret_whose_watch_is_not_open_yet_is_waited_for() -> None:
+    """Whoever has not seen a Secret change must not judge what another replica has written because of it."""
+
+    async def scenario() -> None:
+        async with Publishing() as site:
+            site.secrets.unsettled.add(("p", "s"))
+            site.secret("p")
+            site.config("p", azure("az"))
+            await site.run(10.0)
+            assert site.writes() == []
+            site.secrets.unsettled.clear()
+            await site.run(1.0)
+            assert site.entries("p") == [entry("p", "az")]
+
+    run(scenario())
+
+
 def test_nothing_is_written_that_is_there() -> None:
     """Ten minutes of looking again and again, and a restart: not one write, and no Event."""
 

@@ -113,6 +113,8 @@ class Informer(Generic[T]):
         self._throttle = throttle
         self._turns = turns
         self._in_turn = False
+        self.awaits_turn = False
+        """What was listed is known; what has changed since will be, once the watch had its turn."""
         self._quiet = on_error is not None
         self._on_caught_up = on_caught_up
         self._observer = observer or Unobserved()
@@ -264,8 +266,9 @@ class Informer(Generic[T]):
 
     async def _watch(self, version: str) -> reflector.WatchEnded:
         if self._turns is not None:
+            self.awaits_turn = True
             await self._turns.take()
-            self._in_turn = True
+            self.awaits_turn, self._in_turn = False, True
         started = self._clock.monotonic()
         ended: ApiError | None = None
         try:

@@ -927,9 +927,11 @@ def test_a_watch_is_opened_in_turn_and_gives_the_turn_back(script: Script) -> No
             await it.until(lambda: it.informer.has_synced)
             await asyncio.sleep(0.02)
             assert it.server.verbs == ["list"]
+            await it.until(lambda: it.informer.awaits_turn)
             turns.give()
             await it.requests(2)
             assert it.server.verbs == ["list", "watch"]
+            await it.until(lambda: not it.informer.awaits_turn)
             await asyncio.wait_for(turns.take(), 5.0)
 
     run(main())

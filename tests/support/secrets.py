@@ -21,9 +21,13 @@ class FakeSecrets:
     def __init__(self) -> None:
         self.states: dict[SecretRef, SecretState] = {}
         self.wanted: dict[ConfigKey, frozenset[SecretRef]] = {}
+        self.unsettled: set[SecretRef] = set()
 
     def want(self, owner: ConfigKey, refs: frozenset[SecretRef]) -> None:
         self.wanted[owner] = refs
+
+    def settling(self, ref: SecretRef) -> bool:
+        return ref in self.unsettled
 
     def state(self, ref: SecretRef) -> SecretState:
         return self.states.get(ref, SecretState(known=False))
