@@ -117,11 +117,13 @@ class StatusReconciler:
     async def reconcile(self, key: ConfigKey) -> Outcome:
         """Bring one config's status in line."""
         seen = self._receivers.config(key)
-        if seen is None or not self._differs(seen, plan(seen, self._receivers.states(key), self._base_url)):
+        if seen is None:
             return Done()
         if self._receivers.settling(key):
             # Another replica may have written what a Secret means that we have not seen changed.
             return Done(SETTLING_SECONDS)
+        if not self._differs(seen, plan(seen, self._receivers.states(key), self._base_url)):
+            return Done()
         namespace, name = key
         resource = PROJECT_CONFIGS if namespace else CLUSTER_CONFIGS
         known = dict(zip(seen.receivers, self._receivers.states(key), strict=True))

@@ -11,9 +11,9 @@ from e2e.controlplane.errors import ControlPlaneError
 from e2e.controlplane.ports import HOST
 
 MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 CLOSED_WHILE_IDLE = (http.client.RemoteDisconnected, BrokenPipeError, ssl.SSLEOFError)
 """What a request over a kept connection meets that the API server has closed in the meantime."""
-STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 
 
 class RequestError(ControlPlaneError):

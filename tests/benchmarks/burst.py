@@ -18,7 +18,7 @@ from tests.benchmarks.startup import settle
 EVENTS = 10_000
 IN_FLIGHT = 1_000
 BURST_ROUNDS = 5
-ROUNDS = 3
+WRK_ROUNDS = 3
 JOURNAL_ROUNDS = 9
 WRK_SECONDS = 3
 WRK_CONNECTIONS = 64
@@ -84,7 +84,7 @@ def wrk(stage: Stage, receiver: ReceiverProcess, barest: int) -> Iterator[Row]:
             yield skipped(f"{figure}, by wrk", "wrk is not installed")
         return
     rates: dict[str, list[float]] = {name: [] for name in (*figures, "barest")}
-    for _ in range(ROUNDS):
+    for _ in range(WRK_ROUNDS):
         rates["barest"].append(wrk_rate(stage.plane.folder, barest, "/ping"))
         for figure, path in figures.items():
             rates[figure].append(wrk_rate(stage.plane.folder, receiver.port, path))

@@ -12,7 +12,6 @@ from e2e.controlplane import ControlPlane
 from e2e.kargo.project import Project, image
 from tests.support.api_traffic import Seen, most_within
 from tests.support.azure import REGISTRY, image_push, ping
-from tests.support.background import Background
 from tests.support.configs import azure, condition, entries, url_of
 from tests.support.fault_proxy import FaultProxy
 from tests.support.receiver_process import ReceiverFactory, eventually
@@ -36,12 +35,11 @@ def kargos_rights_alone(control_plane: ControlPlane) -> Iterator[None]:
     control_plane.apply(ADDED_RIGHTS)
 
 
-@pytest.mark.usefixtures("kargos_rights_alone")
+@pytest.mark.usefixtures("no_other_configs", "kargos_rights_alone")
 def test_with_kargos_rights_alone_all_but_status_and_events_works(
-    new_project: Callable[..., Project], start_receiver: ReceiverFactory, control_plane: ControlPlane
+    new_project: Callable[..., Project], start_receiver: ReceiverFactory
 ) -> None:
     """Pushes refresh, Secrets rotate; what is missing is one line naming verb and resource, and heals."""
-    control_plane.kubectl("delete", "projectconfigs", "--all", "--all-namespaces", "--wait=false")
     project, other = (new_project(secret=GOOD).create() for _ in range(2))
     project.add_warehouse("app", image(f"{REGISTRY}/app"))
     receiver = start_receiver()
@@ -104,42 +102,36 @@ def test_a_published_url_whose_secret_may_not_be_read_yet_is_not_called_unknown(
     eventually(lambda: second.post(project.path, ping()).status == 200, limit=6.0)
 
 
+@pytest.mark.usefixtures("no_other_configs")
 def test_a_thousand_secrets_that_may_not_be_read_cost_at_most_40_requests_a_second(
     new_project: Callable[..., Project],
     control_plane: ControlPlane,
+    proxy: FaultProxy,
     receiver_kubeconfig: Path,
     start_receiver: ReceiverFactory,
 ) -> None:
     """In every second from the start, status and Events included; a new Project is served at once."""
-    control_plane.kubectl("delete", "projectconfigs", "--all", "--all-namespaces", "--wait=false")
     forbidden = [new_project() for _ in range(CONFIGS)]
     for project in forbidden:
         kargo.create_namespace(control_plane, project.name)
         project.put_receivers([azure(f"r-{number}") for number in range(SECRETS // CONFIGS)])
-    with (
-        Background() as background,
-        FaultProxy(control_plane.url, control_plane.ca, background, seed=1) as proxy,
-    ):
-        began = time.monotonic()
-        receiver = start_receiver(kubeconfig=proxy.kubeconfig(receiver_kubeconfig))
-        eventually(lambda: _of(proxy, forbidden) and time.monotonic() - began > WATCHED, limit=60.0)
-        seen = _of(proxy, forbidden)
-        rate = most_within([each.at for each in seen], 1.0)
-        print(f"{len(seen)} requests, at most {rate} in a second")  # noqa: T201
-        assert rate <= RATE
-        assert len(seen) > RATE * WATCHED / 4
+    began = time.monotonic()
+    receiver = start_receiver(kubeconfig=proxy.kubeconfig(receiver_kubeconfig))
+    eventually(lambda: _of(proxy, forbidden) and time.monotonic() - began > WATCHED, limit=60.0)
+    seen = _of(proxy, forbidden)
+    rate = most_within([each.at for each in seen], 1.0)
+    print(f"{len(seen)} requests, at most {rate} in a second")  # noqa: T201
+    assert rate <= RATE
+    assert len(seen) > RATE * WATCHED / 4
 
-        project = new_project(secret=GOOD).create()
-        eventually(lambda: url_of(project.config(), "azure"), limit=2.0)
-        assert receiver.post(project.path, ping()).status == 200
-        late = new_project(secret=GOOD).create(bound=False)
-        eventually(
-            lambda: [line for line in receiver.events("right_missing") if line["namespace"] == late.name]
-        )
-        kargo.bind_project(control_plane, late.name)
-        eventually(lambda: receiver.post(late.path, ping()).status == 200, limit=6.0)
-        assert most_within([each.at for each in _of(proxy, forbidden)], 1.0) <= RATE
-    control_plane.kubectl("delete", "projectconfigs", "--all", "--all-namespaces", "--wait=false")
+    project = new_project(secret=GOOD).create()
+    eventually(lambda: url_of(project.config(), "azure"), limit=2.0)
+    assert receiver.post(project.path, ping()).status == 200
+    late = new_project(secret=GOOD).create(bound=False)
+    eventually(lambda: [line for line in receiver.events("right_missing") if line["namespace"] == late.name])
+    kargo.bind_project(control_plane, late.name)
+    eventually(lambda: receiver.post(late.path, ping()).status == 200, limit=6.0)
+    assert most_within([each.at for each in _of(proxy, forbidden)], 1.0) <= RATE
 
 
 def _of(proxy: FaultProxy, projects: list[Project]) -> list[Seen]:

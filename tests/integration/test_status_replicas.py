@@ -11,7 +11,6 @@ from e2e.controlplane import ControlPlane
 from e2e.kargo.project import Project
 from tests.support.api_faults import Late, fault
 from tests.support.azure import ping
-from tests.support.background import Background
 from tests.support.config_watch import ConfigWatch
 from tests.support.configs import condition, events, url_of
 from tests.support.fault_proxy import FaultProxy
@@ -24,16 +23,13 @@ LAG = 3.0
 
 
 @pytest.fixture
-def lagging(control_plane: ControlPlane) -> Iterator[FaultProxy]:
+def lagging(proxy: FaultProxy) -> Iterator[FaultProxy]:
     """A proxy whose watches lag."""
-    with (
-        Background() as background,
-        FaultProxy(control_plane.url, control_plane.ca, background, seed=1) as proxy,
-        proxy.going_wrong(fault(Late(LAG), "watch")),
-    ):
+    with proxy.going_wrong(fault(Late(LAG), "watch")):
         yield proxy
 
 
+@pytest.mark.usefixtures("no_other_configs")
 def test_three_replicas_agree_and_write_each_change_once(
     control_plane: ControlPlane,
     new_project: Callable[..., Project],
@@ -42,8 +38,6 @@ def test_three_replicas_agree_and_write_each_change_once(
     lagging: FaultProxy,
 ) -> None:
     """200 are created at once and rotated; one replica is killed, one lags: no write too many or too old."""
-    # Another test's Projects are none of this one's changes.
-    control_plane.kubectl("delete", "projectconfigs", "--all", "--all-namespaces", "--wait=false")
     projects = [new_project(secret=f"a-long-first-secret-{number}") for number in range(PROJECTS)]
     for project in projects:
         kargo.create_namespace(control_plane, project.name)

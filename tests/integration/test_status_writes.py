@@ -2,17 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from e2e import kargo
 from e2e.controlplane import ControlPlane
 from e2e.controlplane.api import RequestError
 from e2e.kargo.project import Project
 from tests.support.api_faults import Delay, fault
-from tests.support.background import Background
 from tests.support.configs import admin_api, azure, condition, entries, github, url_of
 from tests.support.fault_proxy import FaultProxy
 from tests.support.receiver_process import ReceiverFactory, eventually
@@ -21,18 +18,6 @@ AT_ONCE = 2.0
 """Seconds within which a change must be seen in status."""
 BASE_URL = "https://kargo.example.com"
 GOOD = "a-secret-that-is-long-enough"
-
-
-@pytest.fixture
-def proxy(control_plane: ControlPlane) -> Iterator[FaultProxy]:
-    """A proxy that counts the receiver's requests."""
-    with (
-        Background() as background,
-        FaultProxy(control_plane.url, control_plane.ca, background, seed=1) as proxy,
-    ):
-        yield proxy
-
-
 WRITES = "kargo_azure_receiver_status_writes_total"
 
 
