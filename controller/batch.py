@@ -1,6 +1,5 @@
 """The accounting of one delivery's refreshes: how many it asked for, and what became of each."""
 
-import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from enum import Enum
 
@@ -62,28 +61,14 @@ class Batch:
         self.superseded_by: tuple[str, ...] = ()
         """Id of the delivery that carries what was outstanding here."""
         self._on_detach = on_detach
-        self._callbacks: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], object]] = []
 
     @property
     def done(self) -> bool:
         """True when nothing is outstanding any more."""
         return self.outstanding == 0
 
-    async def wait(self, seconds: float) -> bool:
-        """Wait until ``done`` or until so many seconds passed; return ``done``."""
-        if self.outstanding and seconds > 0:
-            loop = asyncio.get_running_loop()
-            waiter: asyncio.Future[None] = loop.create_future()
-            # By hand, since each delivery waits here: asyncio.wait takes three times as long.
-            timer = loop.call_later(seconds, _release, waiter)
-            self._callbacks.append(lambda: _release(waiter))
-            try:
-                await waiter
-            finally:
-                timer.cancel()
-        return self.outstanding == 0
-
-    def on_done(self, callback: Callable[[], None]) -> None:
+    def on_done(self, callback: Callable[[], object]) -> None:
         """Call back once when ``done``; at once if it is."""
         if self.outstanding:
             self._callbacks.append(callback)
@@ -122,11 +107,6 @@ class Batch:
             callback()
 
 
-def _release(waiter: "asyncio.Future[None]") -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
 class Batches:
     """Several batches of one delivery, one for each repository in it, seen as one."""
 
@@ -163,16 +143,7 @@ class Batches:
         """Ids of the deliveries that carry what was outstanding here."""
         return tuple(dict.fromkeys(each for part in self._parts for each in part.superseded_by))
 
-    async def wait(self, seconds: float) -> bool:
-        """Wait until ``done`` or until so many seconds passed; return ``done``."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + seconds
-        for part in self._parts:
-            if not await part.wait(deadline - loop.time()):
-                break
-        return self.done
-
-    def on_done(self, callback: Callable[[], None]) -> None:
+    def on_done(self, callback: Callable[[], object]) -> None:
         """Call back once when ``done``; at once if it is."""
         missing = [part for part in self._parts if not part.done]
         if not missing:

@@ -1,14 +1,10 @@
 """The accounting of one delivery: every target once, one end, told to all who wait for it."""
 
-import asyncio
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.batch import Batch, Batches, Settled
 from controller.kargo import Target
-from tests.support.aio import run
 
 
 def targets(count: int) -> list[Target]:
@@ -48,48 +44,6 @@ def test_done_is_told_once_and_late_askers_at_once() -> None:
     assert refresh.persisted == 1
 
 
-def test_wait_ends_with_the_batch() -> None:
-    """Several may wait; all are woken by the end, long before their time is up."""
-
-    async def scenario() -> None:
-        refresh = batch(1)
-        waiters = [asyncio.create_task(refresh.wait(3600.0)) for _ in range(3)]
-        await asyncio.sleep(0)
-        refresh.settle(Settled.PERSISTED)
-        assert await asyncio.gather(*waiters) == [True, True, True]
-        assert await refresh.wait(3600.0)
-
-    run(scenario())
-
-
-@pytest.mark.parametrize("seconds", [0.001, 0.0, -1.0])
-def test_wait_ends_with_its_time(seconds: float) -> None:
-    """When the time is up the waiter is told so, and the batch goes on."""
-
-    async def scenario() -> None:
-        refresh = batch(1)
-        assert not await refresh.wait(seconds)
-        refresh.settle(Settled.PERSISTED)
-        assert refresh.persisted == 1
-
-    run(scenario())
-
-
-def test_a_cancelled_waiter_harms_nobody() -> None:
-    """A sender that disconnects changes nothing for the others who wait."""
-
-    async def scenario() -> None:
-        refresh = batch(1)
-        gone, there = (asyncio.create_task(refresh.wait(3600.0)) for _ in range(2))
-        await asyncio.sleep(0)
-        gone.cancel()
-        await asyncio.sleep(0)
-        refresh.settle(Settled.PERSISTED)
-        assert await there
-
-    run(scenario())
-
-
 def test_a_superseded_batch_is_done() -> None:
     """It names who carries on, keeps its counts, and no later result changes it."""
     old, new = batch(3, "old"), batch(3, "new")
@@ -114,30 +68,22 @@ def test_detaching_is_told_once() -> None:
 
 def test_several_are_seen_as_one() -> None:
     """The parts of one delivery add up, and end when the last of them does."""
-
-    async def scenario() -> None:
-        parts = [batch(1), batch(2), batch(0), batch(1)]
-        whole = Batches(parts)
-        told: list[bool] = []
-        whole.on_done(lambda: told.append(whole.done))
-        waiter = asyncio.create_task(whole.wait(3600.0))
-        assert (whole.matched, whole.done, whole.failing) == (4, False, False)
-        parts[3].settle(Settled.PERSISTED)
-        parts[1].settle(Settled.GONE)
-        parts[1].settle(Settled.REJECTED)
-        await asyncio.sleep(0)
-        assert not whole.done
-        assert not await whole.wait(0.001)
-        assert not told
-        parts[0].supersede(batch(1, "later"))
-        assert await waiter
-        assert told == [True]
-        assert (whole.matched, whole.persisted, whole.rejected) == (3, 1, 1)
-        assert whole.superseded_by == ("later",)
-        whole.on_done(lambda: told.append(True))
-        assert told == [True, True]
-
-    run(scenario())
+    parts = [batch(1), batch(2), batch(0), batch(1)]
+    whole = Batches(parts)
+    told: list[bool] = []
+    whole.on_done(lambda: told.append(whole.done))
+    assert (whole.matched, whole.done, whole.failing) == (4, False, False)
+    parts[3].settle(Settled.PERSISTED)
+    parts[1].settle(Settled.GONE)
+    parts[1].settle(Settled.REJECTED)
+    assert not whole.done
+    assert not told
+    parts[0].supersede(batch(1, "later"))
+    assert told == [True]
+    assert (whole.matched, whole.persisted, whole.rejected) == (3, 1, 1)
+    assert whole.superseded_by == ("later",)
+    whole.on_done(lambda: told.append(True))
+    assert told == [True, True]
 
 
 def test_one_failing_part_makes_the_whole_failing() -> None:

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from tests.support.aio import run
 from tests.support.fakes import FakeDispatcher, FakeJournal, FakeRefresh, FakeWebhookMetrics
 from webhook.answers import Answer
-from webhook.delivery import Arrival, Deliveries, clean, printable
+from webhook.delivery import Arrival, Deliveries, Delivery, clean, printable
 from webhook.ports import Subject
 
 IMAGE = Subject("image", "example.azurecr.io/app")
@@ -36,9 +36,15 @@ class World:
         )
 
     async def answer(self, name: str = "d1", subjects: Sequence[Subject] = (IMAGE,)) -> Answer:
-        answer = await self.deliveries.reply(self.deliveries.begin(arrival(name, subjects), self.clock))
+        answer = await self.reply(self.deliveries.begin(arrival(name, subjects), self.clock))
         await asyncio.sleep(0)  # what follows an answer comes a turn later
         return answer
+
+    def reply(self, delivery: Delivery) -> asyncio.Future[Answer]:
+        """Follow a delivery; the result is its answer, as soon as it can be given."""
+        reply: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.deliveries.follow(delivery, lambda it: reply.set_result(self.deliveries.answer(it)))
+        return reply
 
 
 def says(answer: Answer) -> tuple[int, str]:
@@ -58,7 +64,7 @@ def test_everything_persisted_in_time_is_a_200_with_the_number() -> None:
         refresh = FakeRefresh(3)
         world = World(refresh)
         delivery = world.deliveries.begin(arrival(), world.clock)
-        reply = asyncio.ensure_future(world.deliveries.reply(delivery))
+        reply = world.reply(delivery)
         await turns()
         assert not reply.done()
         refresh.persist(3)
@@ -151,14 +157,13 @@ def test_budget_runs_from_the_headers() -> None:
     """Time that the body took is taken off what a sender waits for the refreshes."""
 
     async def scenario() -> None:
-        refresh = FakeRefresh(1)
-        world = World(refresh)
-        delivery = world.deliveries.begin(arrival(), began=world.clock - 1.5)
-        reply = asyncio.ensure_future(world.deliveries.reply(delivery))
-        await turns()
-        assert refresh.waited == [2.5]
-        refresh.persist()
-        await reply
+        world = World(FakeRefresh(1), FakeRefresh(1))
+        spent = world.deliveries.begin(arrival("slow"), began=world.clock - 3.9)
+        first = world.reply(spent)
+        second = world.reply(world.deliveries.begin(arrival("fast"), began=world.clock))
+        async with asyncio.timeout(2.0):
+            assert (await first).code == 202
+        assert not second.done()
 
     run(scenario())
 
@@ -169,8 +174,9 @@ def test_failing_refresh_is_a_202_at_once() -> None:
     async def scenario() -> None:
         refresh = FakeRefresh(2, failing=True)
         world = World(refresh)
-        assert says(await world.answer()) == (202, "refreshed 0 of 2 warehouse(s); the rest will follow")
-        assert refresh.waited == []
+        async with asyncio.timeout(2.0):
+            answer = await world.answer()
+        assert says(answer) == (202, "refreshed 0 of 2 warehouse(s); the rest will follow")
         assert refresh.detached
 
     run(scenario())
@@ -199,10 +205,10 @@ def test_a_short_budget_does_not_let_the_row_wait_for_others() -> None:
         world = World(FakeRefresh(1))
         delivery = world.deliveries.begin(arrival(), world.clock)
         world.clock += spent
-        reply = asyncio.ensure_future(world.deliveries.reply(delivery))
+        reply = world.reply(delivery)
         await turns()
+        assert not reply.done()
         assert bool(world.journal.hastened) is hurries
-        reply.cancel()
 
     run(scenario(0.0, False))
     run(scenario(3.9, True))
@@ -468,12 +474,13 @@ def test_unanswered_at_shutdown_goes_on() -> None:
         world = World(refresh)
         reply = asyncio.ensure_future(world.answer())
         await turns()
-        reply.cancel()
-        await turns()
+        world.deliveries.give_up()
         assert refresh.detached
         refresh.persist()
         await turns()
         assert world.journal.calls[-1] == ("finish", "d1")
+        assert not reply.done()
+        reply.cancel()
 
     run(scenario())
 

@@ -5,6 +5,7 @@ answered only when nothing is outstanding, or when the journal holds what is. Kn
 """
 
 import asyncio
+import functools
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from webhook import answers
+from webhook.alarms import Alarms
 from webhook.answers import Answer
 from webhook.limits import REPLY_SECONDS, REPOSITORY_CHARACTERS, Limits
 from webhook.ports import Dispatcher, Refresh, Subject, WebhookMetrics
@@ -64,7 +66,7 @@ class Journal(Protocol):
 class Delivery:
     """A delivery in progress, whether its sender is still waiting or not."""
 
-    __slots__ = ("answered", "arrival", "began", "closed", "recorded", "refresh")
+    __slots__ = ("answered", "arrival", "began", "closed", "ready", "recorded", "refresh")
 
     def __init__(self, arrival: Arrival, began: float) -> None:
         self.arrival = arrival
@@ -73,6 +75,8 @@ class Delivery:
         self.refresh: Refresh
         self.recorded: asyncio.Future[bool]
         """Whether the journal holds an unfinished row of it, which would be taken up again after a crash."""
+        self.ready: Callable[[Delivery], None] | None = None
+        """To be called when there is an answer, while the sender waits for it."""
         self.answered: int | None = None
         """Status of its answer."""
         self.closed: asyncio.Future[None] | None = None
@@ -102,6 +106,8 @@ class Deliveries:
         self._reply_seconds = reply_seconds
         self._now = now
         self._open: dict[str, Delivery] = {}
+        self._waiting: Alarms[Delivery] = Alarms(self._answerable)
+        """Those whose senders wait, until their reply budget is used up."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._not_kept = answers.unavailable(
             "the event could neither be carried out in time nor be kept for later",
@@ -129,19 +135,51 @@ class Deliveries:
         self._metrics.matched(matched)
         return delivery
 
-    async def reply(self, delivery: Delivery) -> Answer:
-        """Wait as long as the sender does, and return its answer.
+    def follow(self, delivery: Delivery, ready: Callable[[Delivery], None]) -> None:
+        """Have ``ready`` called once there is an ``answer``, at the latest when the reply budget is used up.
 
-        If this is cancelled, the delivery goes on as if it had been answered.
+        Never before this returns. (No task waits, since one for each delivery, with a timer and a future of
+        its own, would take a tenth of all processor time in a burst.)
         """
-        try:
-            answer = await self._wait(delivery)
-        except BaseException:
-            self._detach(delivery)
-            raise
+        delivery.ready = ready
+        refresh, recorded = delivery.refresh, delivery.recorded
+        left = delivery.began + self._reply_seconds - self._now()
+        self._waiting.add(delivery, left)
+        if not refresh.matched or (refresh.failing and not refresh.done):
+            # Nothing to wait for, but a Warehouse that is seen later must find this delivery; or no point in
+            # waiting for a retry.
+            if not recorded.done():
+                self._journal.hasten()
+            recorded.add_done_callback(lambda _: self._answerable(delivery))
+            return
+        if left < HURRY_SECONDS and not refresh.done:
+            self._journal.hasten()
+        # A turn later each: a patch ends many, and knows nothing of senders.
+        soon = asyncio.get_running_loop().call_soon
+        refresh.on_done(functools.partial(soon, self._answerable, delivery))
+
+    def answer(self, delivery: Delivery) -> Answer:
+        """Return the answer to a sender that waits for no more than there is now; to be asked for once."""
+        refresh = delivery.refresh
+        if refresh.done or _stands(delivery):
+            answer = answers.refreshed(
+                "promotion" if delivery.arrival.subjects[0].kind == "pull_request" else "warehouse",
+                refresh.matched,
+                refresh.persisted,
+                refresh.rejected,
+                done=refresh.done,
+            )
+        else:
+            answer = self._not_kept
         # A turn later, when the answer has been written: the sender need not wait for a log line.
         asyncio.get_running_loop().call_soon(self._answered, delivery, answer.code)
         return answer
+
+    def give_up(self) -> None:
+        """Answer nobody who still waits; the deliveries go on as if their senders had been answered."""
+        for delivery in self._waiting.clear():
+            delivery.ready = None
+            self._detach(delivery)
 
     def resume(self, arrival: Arrival, *, owed: bool) -> None:
         """Match and refresh again, at start, a delivery that the journal holds.
@@ -167,40 +205,17 @@ class Deliveries:
             arrival.receiver, arrival.subjects, arrival.received, delivery=arrival.id
         )
 
-    async def _wait(self, delivery: Delivery) -> Answer:
-        """Wait within the reply budget for the refreshes, and for the journal as far as it is needed."""
-        refresh = delivery.refresh
-        deadline = delivery.began + self._reply_seconds
-        if refresh.done:
-            if not refresh.matched:
-                # Nothing to wait for, but a Warehouse that is seen later must find this delivery.
-                await self._committed(delivery, deadline)
-        elif not refresh.failing:
-            left = deadline - self._now()
-            if left < HURRY_SECONDS:
-                self._journal.hasten()
-            await refresh.wait(left)
-        if not refresh.done and not await self._committed(delivery, deadline) and not refresh.done:
-            return self._not_kept
-        return answers.refreshed(
-            "promotion" if delivery.arrival.subjects[0].kind == "pull_request" else "warehouse",
-            refresh.matched,
-            refresh.persisted,
-            refresh.rejected,
-            done=refresh.done,
-        )
+    def _answerable(self, delivery: Delivery) -> None:
+        """Whatever the sender waited for has come, or its time is up: whichever is first."""
+        ready, delivery.ready = delivery.ready, None
+        if ready is not None:
+            self._waiting.discard(delivery)
+            ready(delivery)
 
     def _answered(self, delivery: Delivery, code: int) -> None:
         delivery.answered = code
         self._log("delivery", delivery, code=code)
         self._detach(delivery)
-
-    async def _committed(self, delivery: Delivery, deadline: float) -> bool:
-        recorded = delivery.recorded
-        if not recorded.done():
-            self._journal.hasten()
-            await asyncio.wait((recorded,), timeout=max(0.0, deadline - self._now()))
-        return recorded.done() and recorded.result()
 
     def _detach(self, delivery: Delivery) -> None:
         """Nobody waits for the answer any more: follow what is outstanding to its end."""
@@ -208,13 +223,9 @@ class Deliveries:
             self._end(delivery)
             return
         delivery.refresh.detach()
-        loop = asyncio.get_running_loop()
-
-        def done() -> None:
-            # A turn later: what supersedes this one has not queued its own row yet.
-            loop.call_soon(self._end, delivery)
-
-        delivery.refresh.on_done(done)
+        # A turn later: what supersedes this one has not queued its own row yet.
+        soon = asyncio.get_running_loop().call_soon
+        delivery.refresh.on_done(functools.partial(soon, self._end, delivery))
 
     # --- the end of a delivery in the journal ---
 
@@ -286,9 +297,9 @@ class Deliveries:
         )
 
 
-def _stands(carrier: Delivery) -> bool:
-    """Whether the carrier's journal row is committed and would be taken up again after a crash."""
-    return carrier.recorded.done() and carrier.recorded.result()
+def _stands(delivery: Delivery) -> bool:
+    """Whether a delivery's journal row is committed and would be taken up again after a crash."""
+    return delivery.recorded.done() and delivery.recorded.result()
 
 
 def printable(subjects: Sequence[Subject]) -> str:

@@ -4,12 +4,10 @@ The order of the checks is part of the contract: 404, 405, 401, 413, 400. The pa
 compared here and goes nowhere else.
 """
 
-import asyncio
 import itertools
 import random
 import time
 import traceback
-from collections.abc import Coroutine
 from http import HTTPStatus
 
 import msgspec
@@ -127,7 +125,6 @@ class Endpoint:
         self._stopping = answers.unavailable("the server is shutting down", retry)
         self._not_yet = answers.unavailable("the receiver's Secret is not known yet", retry)
         self._receivers = receivers
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def check(self, request: Request, target: str) -> Answer | None:
         """Return the refusal, or an answer that needs no body; None once the gate has counted the request."""
@@ -234,18 +231,6 @@ class Endpoint:
             where=where,
         )
         return answers.FAULT
-
-    def spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Run a task that belongs to this endpoint until it is closed."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def close(self) -> None:
-        """Give up what is still unanswered; its refreshes go on, and the journal keeps it."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _elsewhere(self, request: Request, target: str, digest: str | None) -> Answer:
         """Answer a request to no receiver that is being served."""

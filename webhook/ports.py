@@ -72,13 +72,10 @@ class Refresh(Protocol):
     def failing(self) -> bool:
         """True if something matched is waiting for a retry: no point in waiting for it."""
 
-    async def wait(self, seconds: float) -> bool:
-        """Wait until ``done`` or until so many seconds passed; return ``done``."""
-
     def detach(self) -> None:
         """Nobody waits for the answer any more: a later delivery of the same flow may supersede this one."""
 
-    def on_done(self, callback: Callable[[], None]) -> None:
+    def on_done(self, callback: Callable[[], object]) -> None:
         """Call back once when ``done`` (at once if it already is)."""
 
 

@@ -117,7 +117,7 @@ class Exchange(httputil.HTTPMessageDelegate):
             outcome = endpoint.fault(request, error)
         self._drop_body()
         if isinstance(outcome, Delivery):
-            endpoint.spawn(self._reply(outcome))
+            endpoint.deliveries.follow(outcome, self._reply)
         else:
             self._answer(outcome)
 
@@ -136,10 +136,10 @@ class Exchange(httputil.HTTPMessageDelegate):
             self._answer(answers.SLOW_BODY, closing=True)
         self._end()
 
-    async def _reply(self, delivery: Delivery) -> None:
+    def _reply(self, delivery: Delivery) -> None:
         # A sender that disconnects meanwhile changes nothing: the answer is written to nobody.
         try:
-            answer = await self._endpoint.deliveries.reply(delivery)
+            answer = self._endpoint.deliveries.answer(delivery)
         except Exception as error:  # noqa: BLE001 - as above
             answer = self._endpoint.fault(self._request, error)
         self._answer(answer)

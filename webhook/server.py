@@ -102,7 +102,7 @@ class WebhookServer(httputil.HTTPServerConnectionDelegate):
             self._sweep.cancel()
         for connection in tuple(self._connections):
             await connection.close()
-        await self._endpoint.close()
+        self._endpoint.deliveries.give_up()
         return answered
 
     # --- what Tornado and the exchanges call ---

@@ -50,15 +50,13 @@ class FakeRefresh:
         self.failing = failing
         self.detached = False
         self.superseded_by: tuple[str, ...] = ()
-        self.waited: list[float] = []
         self._gone = 0
-        self._done = asyncio.Event()
-        self._callbacks: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], object]] = []
         self._check()
 
     @property
     def done(self) -> bool:
-        return self._done.is_set()
+        return bool(self.superseded_by) or self.persisted + self.rejected >= self.matched
 
     def persist(self, count: int = 1) -> None:
         """Have the API server store so many more annotations."""
@@ -75,27 +73,17 @@ class FakeRefresh:
         self.superseded_by = by
         self._check()
 
-    async def wait(self, seconds: float) -> bool:
-        self.waited.append(seconds)
-        try:
-            async with asyncio.timeout(max(0.0, seconds)):
-                await self._done.wait()
-        except TimeoutError:
-            return False
-        return True
-
     def detach(self) -> None:
         self.detached = True
 
-    def on_done(self, callback: Callable[[], None]) -> None:
+    def on_done(self, callback: Callable[[], object]) -> None:
         if self.done:
             callback()
         else:
             self._callbacks.append(callback)
 
     def _check(self) -> None:
-        if self.superseded_by or self.persisted + self.rejected >= self.matched:
-            self._done.set()
+        if self.done:
             callbacks, self._callbacks = self._callbacks, []
             for callback in callbacks:
                 callback()
