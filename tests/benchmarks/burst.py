@@ -30,6 +30,7 @@ def burst(stage: Stage, receiver: ReceiverProcess) -> Iterator[Row]:
     shares = []
     ping = [ping_request(stage.path)] * EVENTS
     for _ in range(BURST_ROUNDS):
+        stage.collect()  # its patches are too few for another collection
         pings.append(run(send_all(receiver.port, ping, IN_FLIGHT)).rate)
         settle(receiver)
         before = _patches(receiver)
@@ -61,6 +62,7 @@ def journal(stage: Stage) -> Iterator[Row]:
             for receiver, other in random.sample(((kept, bare), (bare, kept)), 2):
                 other.process.pause()
                 settle(receiver)
+                stage.collect()
                 done = run(send_all(receiver.port, events, IN_FLIGHT))
                 other.process.resume()
                 if turn:  # the first warms up

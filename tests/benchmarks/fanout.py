@@ -20,7 +20,10 @@ CONCURRENCIES = (8, 16, 32, 64)
 """In which the bare client looks for its best, once in each. It is judged by other runs: the best of four
 would be luck."""
 ROUNDS = {1_000: 5, 10_000: 2}
-"""Means over so many: in two seconds the API server may collect its garbage once, or three times."""
+"""Means over so many."""
+LEAD = 400
+"""Patches after a collection of the API server's garbage and before what is measured, so that the next one is
+in the middle of a thousand: at their end, it would fall into some and not into others."""
 LIMIT = 300.0
 REPLY_TIMEOUT = 4.0 + 0.5
 """Seconds: the reply timeout, and what a loaded machine may add."""
@@ -36,9 +39,8 @@ def fan_outs(stage: Stage, receiver: ReceiverProcess) -> Iterator[Row]:
         best_at = best_at or _best_concurrency(stage, receiver, seeds)
         bare: list[float] = []
         ours: list[tuple[float, Reply]] = []
-        for turn in random.sample(["bare", "ours"] * ROUNDS[count], 2 * ROUNDS[count]):
-            # So that the garbage is not collected during the same one's runs each time.
-            _paused(stage, receiver, seeds[: random.randrange(FAN_OUTS[0])], best_at)
+        for turn in (turn for _ in range(ROUNDS[count]) for turn in random.sample(("bare", "ours"), 2)):
+            _lead(stage, receiver, seeds)
             if turn == "bare":
                 bare.append(_paused(stage, receiver, seeds, best_at))
             else:
@@ -74,9 +76,17 @@ def _message(stage: Stage, count: int) -> bytes:
 
 
 def _best_concurrency(stage: Stage, receiver: ReceiverProcess, seeds: list[Seed]) -> int:
-    took = {at_once: _paused(stage, receiver, seeds, at_once) for at_once in CONCURRENCIES}
+    took = {}
+    for at_once in CONCURRENCIES:
+        _lead(stage, receiver, seeds)
+        took[at_once] = _paused(stage, receiver, seeds, at_once)
     say(f"bare client: { ({at: round(len(seeds) / seconds) for at, seconds in took.items()}) } patches/s")
     return min(took, key=lambda at_once: took[at_once])
+
+
+def _lead(stage: Stage, receiver: ReceiverProcess, seeds: list[Seed]) -> None:
+    stage.collect()
+    _paused(stage, receiver, seeds[:LEAD], CONCURRENCIES[-1])
 
 
 def _paused(stage: Stage, receiver: ReceiverProcess, seeds: list[Seed], at_once: int) -> float:

@@ -71,6 +71,7 @@ def _measure(stage: Stage) -> tuple[float, float, float]:
     ready, memory, cost = [], [], []
     for _ in range(ROUNDS):
         stage.touch()
+        stage.collect()
         began = time.perf_counter()
         with stage.receiver() as receiver:
             ready.append(time.perf_counter() - began)

@@ -92,6 +92,15 @@ class Stage:
         changes = {"metadata": {"annotations": {"touched": str(time.time())}}}
         self.plane.api.patch(f"{kargo.API}/namespaces/{namespace}/warehouses/{name}", changes)
 
+    def collect(self) -> None:
+        """Have the API server collect its garbage, so that it does so at the same points of what follows.
+
+        A patch makes 0.8 MB of it, and the next collection is due once as much has come together as is kept:
+        after some thousand patches. It takes both cores for half a second, in which 500 patches fall to two
+        thirds of their rate. Left to chance, one more or one less is most of what a ratio says.
+        """
+        self.plane.api.get("/debug/pprof/heap?gc=1")
+
     # -- clients
 
     def client(self) -> BareClient:
