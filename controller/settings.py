@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, NoReturn
 
 from controller import values
 
-DEFAULT_CONCURRENCY = 48
-"""Patches in flight. More slow a burst down, and an event beside a fan-out: docs/performance.md."""
+DEFAULT_CONCURRENCY = 64
+"""Patches in flight. More gain nothing, and delay an event beside a fan-out: docs/performance.md."""
 ACR_PATIENCE = 5.0
 """Seconds that ACR waits for an answer."""
 
