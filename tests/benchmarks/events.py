@@ -13,12 +13,12 @@ from tests.benchmarks.startup import settle
 
 SEQUENTIAL = 100
 """Events of one block, sent one after the other, and how many blocks."""
-SEQUENTIAL_BLOCKS = 14
+SEQUENTIAL_BLOCKS = 10
 CONCURRENT = 1_500
 """The same with many at a time. Each block begins with the API server's garbage collected, and has its next
 collection in the middle: two receivers that are the same differ by 4 % (standard deviation) from block to
 block, by 1 % in all."""
-CONCURRENT_BLOCKS = 8
+CONCURRENT_BLOCKS = 7
 WARM_UP = 300
 SENDERS = (16, 64)
 

@@ -16,10 +16,10 @@ from tests.benchmarks.sender import Connection, Reply, git_request, image_reques
 from tests.benchmarks.stage import Stage, median, say
 from tests.benchmarks.startup import settle
 
-CONCURRENCIES = (8, 16, 32, 64)
-"""In which the bare client looks for its best, once in each. It is judged by other runs: the best of four
+CONCURRENCIES = (16, 32, 64)
+"""In which the bare client looks for its best, once in each. It is judged by other runs: the best of three
 would be luck."""
-ROUNDS = {1_000: 5, 10_000: 2}
+ROUNDS = {1_000: 4, 10_000: 2}
 """Means over so many."""
 LEAD = 400
 """Patches after a collection of the API server's garbage and before what is measured, so that the next one is

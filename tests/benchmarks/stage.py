@@ -21,6 +21,7 @@ from tests.benchmarks.bare import BareClient, run
 READY_LIMIT = 300.0
 CLUSTER_SECRET = "a-secret-for-the-whole-cluster"
 TICK = os.sysconf("SC_CLK_TCK")
+_BEGAN = time.monotonic()
 
 
 class Stage:
@@ -182,8 +183,8 @@ def median(values: Sequence[float]) -> float:
 
 
 def say(text: str) -> None:
-    """Tell the person at the terminal what is going on, apart from the table."""
-    print(f"# {text}", file=sys.stderr, flush=True)  # noqa: T201
+    """Tell the person at the terminal what is going on, apart from the table, and how long it took so far."""
+    print(f"# {time.monotonic() - _BEGAN:3.0f} s: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _wait_open(port: int) -> None:
