@@ -1,7 +1,9 @@
 """The bare watch: aiohttp reads a watch of Warehouses and throws it away. Run as a program by the suite."""
 
 import argparse
+import asyncio
 import ssl
+from http import HTTPStatus
 
 import aiohttp
 import uvloop
@@ -10,17 +12,22 @@ PATH = "/apis/kargo.akuity.io/v1alpha1/warehouses"
 
 
 async def read(server: str, ca: str, token: str) -> None:
-    """Read until killed."""
+    """Read until killed; fail if it ends before."""
     tls = ssl.create_default_context(cafile=ca)
     headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(server, headers=headers, timeout=timeout, read_bufsize=2**21) as session:
-        async with session.get(PATH, params={"limit": "1"}, ssl=tls) as response:
-            version = (await response.json())["metadata"]["resourceVersion"]
-        query = {"watch": "true", "resourceVersion": version}
-        async with session.get(PATH, params=query, ssl=tls) as response:
-            async for _ in response.content.iter_any():
-                pass
+        while True:
+            async with session.get(PATH, params={"limit": "1"}, ssl=tls) as response:
+                version = (await response.json())["metadata"]["resourceVersion"]
+            query = {"watch": "true", "resourceVersion": version}
+            async with session.get(PATH, params=query, ssl=tls) as response:
+                if response.status != HTTPStatus.TOO_MANY_REQUESTS:  # its storage is being made anew
+                    response.raise_for_status()
+                    async for _ in response.content.iter_any():
+                        pass
+                    raise ConnectionError("the watch has ended")
+            await asyncio.sleep(0.5)
 
 
 def main() -> None:

@@ -157,6 +157,8 @@ class Stage:
         process.start()
         try:
             yield process
+            if not process.running:
+                raise RuntimeError(f"{module} has ended: {process.last_lines()}")
         finally:
             process.kill()
 
