@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 from e2e import kargo
+from e2e.receiver import ReceiverProcess
 from tests.benchmarks import seeding
 from tests.benchmarks.bare import run
 from tests.benchmarks.burst import WRK_SECONDS, wrk_rate
@@ -14,6 +15,9 @@ from tests.benchmarks.startup import settle
 
 PROJECTS = 1_000
 ROUNDS = 2
+PINGS = 3
+"""Measured so often in each round: what a ping costs at least is what counts, since on this machine the same
+work takes 15 % more processor time from one second to the next."""
 PROJECTS_MB = 80.0
 PROMOTIONS_MB = 20.0
 
@@ -78,10 +82,14 @@ def _measure(stage: Stage) -> tuple[float, float, float]:
             settle(receiver)  # statuses are published, too
             memory.append(peak_memory(receiver.process.pid))
             if shutil.which("wrk"):
-                before = cpu_seconds(receiver.process.pid)
-                rate = wrk_rate(stage.plane.folder, receiver.port, stage.path)
-                cost.append((cpu_seconds(receiver.process.pid) - before) / (rate * WRK_SECONDS))
-    return median(ready), median(memory), median(cost) if cost else 0.0
+                cost += [_ping_cost(stage, receiver) for _ in range(PINGS)]
+    return median(ready), median(memory), min(cost, default=0.0)
+
+
+def _ping_cost(stage: Stage, receiver: ReceiverProcess) -> float:
+    before = cpu_seconds(receiver.process.pid)
+    rate = wrk_rate(stage.plane.folder, receiver.port, stage.path)
+    return (cpu_seconds(receiver.process.pid) - before) / (rate * WRK_SECONDS)
 
 
 async def _create_projects(stage: Stage) -> None:

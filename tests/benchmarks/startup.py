@@ -75,7 +75,7 @@ def settle(receiver: ReceiverProcess) -> None:
         before = cpu_seconds(receiver.process.pid)
         time.sleep(0.1)
         quiet = quiet + 1 if cpu_seconds(receiver.process.pid) - before <= 0.011 else 0
-        if quiet == 2:
+        if quiet == 3:
             return
 
 
