@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import ssl
-from http import HTTPStatus
 
 import aiohttp
 import uvloop
@@ -12,7 +11,7 @@ PATH = "/apis/kargo.akuity.io/v1alpha1/warehouses"
 
 
 async def read(server: str, ca: str, token: str) -> None:
-    """Read until killed; fail if it ends before."""
+    """Read until killed; begin again as any informer does."""
     tls = ssl.create_default_context(cafile=ca)
     headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
     timeout = aiohttp.ClientTimeout(total=None)
@@ -22,12 +21,11 @@ async def read(server: str, ca: str, token: str) -> None:
                 version = (await response.json())["metadata"]["resourceVersion"]
             query = {"watch": "true", "resourceVersion": version}
             async with session.get(PATH, params=query, ssl=tls) as response:
-                if response.status != HTTPStatus.TOO_MANY_REQUESTS:  # its storage is being made anew
-                    response.raise_for_status()
-                    async for _ in response.content.iter_any():
-                        pass
-                    raise ConnectionError("the watch has ended")
-            await asyncio.sleep(0.5)
+                async for _ in response.content.iter_any():
+                    pass
+            # The API server ends a watch that it can't serve in time, and refuses one (429) while a CRD's
+            # storage is made anew.
+            await asyncio.sleep(0.1)
 
 
 def main() -> None:
