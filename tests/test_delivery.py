@@ -72,6 +72,8 @@ def test_everything_persisted_in_time_is_a_200_with_the_number() -> None:
         assert world.journal.calls == [("record", "d1"), ("finish", "d1")]
         assert world.metrics.matches == [3]
         assert len(world.deliveries) == 0
+        world.deliveries.give_up()
+        assert len(world.journal.calls) == 2, "nobody waits for it any more"
 
     run(scenario())
 
