@@ -139,7 +139,7 @@ class Deliveries:
         """Have ``ready`` called once there is an ``answer``, at the latest when the reply budget is used up.
 
         Never before this returns. (No task waits, since one for each delivery, with a timer and a future of
-        its own, would take a tenth of all processor time in a burst.)
+        its own, would take a twentieth of all processor time in a burst.)
         """
         delivery.ready = ready
         refresh, recorded = delivery.refresh, delivery.recorded

@@ -16,8 +16,8 @@ SEQUENTIAL = 100
 SEQUENTIAL_BLOCKS = 10
 CONCURRENT = 1_500
 """The same with many at a time. Each block begins with the API server's garbage collected, and has its next
-collection in the middle: two receivers that are the same differ by 4 % (standard deviation) from block to
-block, by 1 % in all."""
+collection in the middle: one receiver differs by 4 % (standard deviation) from block to block while the
+machine is quiet."""
 CONCURRENT_BLOCKS = 7
 WARM_UP = 300
 SENDERS = (16, 64)

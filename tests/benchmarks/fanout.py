@@ -39,7 +39,8 @@ def fan_outs(stage: Stage, receiver: ReceiverProcess) -> Iterator[Row]:
         best_at = best_at or _best_concurrency(stage, receiver, seeds)
         bare: list[float] = []
         ours: list[tuple[float, Reply]] = []
-        for turn in (turn for _ in range(ROUNDS[count]) for turn in random.sample(("bare", "ours"), 2)):
+        turns = [turn for _ in range(ROUNDS[count]) for turn in random.sample(("bare", "ours"), 2)]
+        for turn in turns:
             _lead(stage, receiver, seeds)
             if turn == "bare":
                 bare.append(_paused(stage, receiver, seeds, best_at))
