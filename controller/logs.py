@@ -78,8 +78,12 @@ def _json(event: dict[str, Any], **_: Any) -> str:
 
 
 def _cut_paths(_logger: Any, _name: str, line: str) -> str:
-    # The last step, on the text as it is written: whatever value, error or key a path came in.
-    return _PATH.sub("azure/[redacted]", line)
+    # The last step, on the text as it is written: whatever value, error or key a path came in. Looked for
+    # first, since the pattern takes four times as long: this is done for every line.
+    low = line.lower()
+    if "azure/" in low or "azure%2f" in low:
+        return _PATH.sub("azure/[redacted]", line)
+    return line
 
 
 def _discard(_logger: Any, _name: str, _event: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import re
 import socket
 import sys
 import time
@@ -20,6 +21,8 @@ from tests.benchmarks.bare import BareClient, run
 
 READY_LIMIT = 300.0
 CLUSTER_SECRET = "a-secret-for-the-whole-cluster"
+GARBAGE = 0.91e6
+"""Bytes that the API server allocates for one patch of a Warehouse of 8 KB."""
 TICK = os.sysconf("SC_CLK_TCK")
 _BEGAN = time.monotonic()
 
@@ -96,11 +99,22 @@ class Stage:
     def collect(self) -> None:
         """Have the API server collect its garbage, so that it does so at the same points of what follows.
 
-        A patch makes 0.8 MB of it, and the next collection is due once as much has come together as is kept:
-        after some thousand patches. It takes both cores for half a second, in which 500 patches fall to two
-        thirds of their rate. Left to chance, one more or one less is most of what a ratio says.
+        A patch makes nearly a megabyte of it, and the next collection is due once as much has come together
+        as is kept: after 500 to 2,000 patches. It takes both cores for half a second and more, in which 500
+        patches fall to two thirds of their rate. Left to chance, one more or one less is most of what a
+        ratio says.
         """
         self.plane.api.get("/debug/pprof/heap?gc=1")
+
+    def collect_if_due(self, patches: int) -> float:
+        """Do so if the server would by itself within so many patches; return the seconds it took."""
+        metrics = self.plane.api.get("/metrics")
+        memory = dict(re.findall(r"^go_memstats_(\w+)_bytes (\S+)$", metrics, re.MULTILINE))
+        if float(memory["next_gc"]) - float(memory["heap_alloc"]) > patches * GARBAGE:
+            return 0.0
+        began = time.perf_counter()
+        self.collect()
+        return time.perf_counter() - began
 
     # -- clients
 

@@ -12,10 +12,10 @@ from tests.benchmarks.rows import Row, at_most, bounded
 from tests.benchmarks.stage import Stage, cpu_seconds, median, peak_memory, say
 
 ROUNDS = 5
-"""Of starts, three where no row is judged by them; and of updates."""
+"""Of starts, two where no row is judged by them; and of updates."""
 MEMORY = {50_000: 150.0, 100_000: 240.0}
 """MB by number of Warehouses."""
-UPDATES = 1_500
+UPDATES = 1_200
 """In each round: processor time comes in hundredths of a second, and is dearer while others want it."""
 UPDATE_MICROSECONDS = 100.0
 
@@ -25,7 +25,7 @@ def startup(stage: Stage) -> Iterator[Row]:
     bare_seconds(stage)  # the API server's memory may have been reclaimed: the first list warms it
     bare, ready, memory = [], [], []
     size = 0
-    for _ in range(ROUNDS if stage.warehouses in MEMORY else 3):
+    for _ in range(ROUNDS if stage.warehouses in MEMORY else 2):
         for part in random.sample(("bare", "ready"), 2):
             stage.touch()
             stage.collect()
