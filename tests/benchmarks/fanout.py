@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,10 +20,7 @@ CONCURRENCIES = (16, 64)
 """In which the bare client looks for its best, once in each. It is judged by other runs: the better of two
 may be luck."""
 ROUNDS = {1_000: 4, 10_000: 2}
-"""Means over so many."""
-LEAD = 400
-"""Patches after a collection of the API server's garbage and before what is measured, so that the next one is
-in its middle: at the end it would fall into some and not into others."""
+"""Means over so many; even numbers."""
 LIMIT = 300.0
 REPLY_TIMEOUT = 4.0 + 0.5
 """Seconds: the reply timeout, and what a loaded machine may add."""
@@ -41,14 +37,17 @@ def fan_outs(stage: Stage) -> Iterator[Row]:
         best_at = best_at or _best_concurrency(stage, seeds)
         bare: list[float] = []
         ours: list[tuple[float, Reply]] = []
-        for turn in _turns(ROUNDS[count]):
-            if turn == "bare":
-                _lead(stage)
-                bare.append(_bare(stage, seeds, best_at))
-                continue
+        for _ in range(ROUNDS[count] // 2):
+            # In this order a machine that becomes steadily slower or faster does so for both alike.
+            bare.append(_led(stage, seeds, best_at))
             with _warm(stage) as receiver:
-                ours.append(run(_fan_out(receiver, _message(stage, count))))
+                for _ in range(2):
+                    _lead(stage, count)
+                    settle(receiver)
+                    ours.append(run(_fan_out(receiver, _message(stage, count))))
+                    settle(receiver)
                 most = max(most, peak_memory(receiver.process.pid))
+            bare.append(_led(stage, seeds, best_at))
         best, took = mean(bare), mean(seconds for seconds, _ in ours)
         answered = max(reply.seconds for _, reply in ours)
         statuses = {reply.status for _, reply in ours}
@@ -75,12 +74,6 @@ def fan_outs(stage: Stage) -> Iterator[Row]:
     yield Row("peak memory after a fan-out", f"{most:.0f} MB")
 
 
-def _turns(rounds: int) -> list[str]:
-    """So many of each, so that a machine that becomes steadily slower or faster does so for both alike."""
-    first, second = random.sample(("bare", "ours"), 2)
-    return [turn for _ in range(rounds // 2) for turn in (first, second, second, first)]
-
-
 def _message(stage: Stage, count: int) -> bytes:
     if count == FAN_OUTS[0]:
         return git_request(stage.path, "fleet")
@@ -90,15 +83,25 @@ def _message(stage: Stage, count: int) -> bytes:
 def _best_concurrency(stage: Stage, seeds: list[Seed]) -> int:
     took = {}
     for at_once in CONCURRENCIES:
-        _lead(stage)
-        took[at_once] = _bare(stage, seeds, at_once)
+        took[at_once] = _led(stage, seeds, at_once)
     say(f"bare client: { ({at: round(len(seeds) / seconds) for at, seconds in took.items()}) } patches/s")
     return min(took, key=lambda at_once: took[at_once])
 
 
-def _lead(stage: Stage) -> None:
+def _led(stage: Stage, seeds: list[Seed], at_once: int) -> float:
+    _lead(stage, len(seeds))
+    return _bare(stage, seeds, at_once)
+
+
+def _lead(stage: Stage, count: int) -> None:
+    """Have the API server's collection of garbage due in the middle of so many patches, or not among them.
+
+    At their end, it would fall into some and not into others, and take a third of a fan-out to 1,000.
+    """
     stage.collect()
-    _bare(stage, [seed(number) for number in range(LEAD)], CONCURRENCIES[-1])
+    lead = stage.room() - count // 2
+    if 0 < lead < count:
+        _bare(stage, [seed(number) for number in range(lead)], CONCURRENCIES[-1])
 
 
 @contextlib.contextmanager
@@ -110,8 +113,6 @@ def _warm(stage: Stage) -> Iterator[ReceiverProcess]:
     """
     with stage.receiver() as receiver:
         run(_fan_out(receiver, _message(stage, FAN_OUTS[0])))
-        settle(receiver)
-        _lead(stage)
         settle(receiver)
         yield receiver
 

@@ -108,13 +108,17 @@ class Stage:
 
     def collect_if_due(self, patches: int) -> float:
         """Do so if the server would by itself within so many patches; return the seconds it took."""
-        metrics = self.plane.api.get("/metrics")
-        memory = dict(re.findall(r"^go_memstats_(\w+)_bytes (\S+)$", metrics, re.MULTILINE))
-        if float(memory["next_gc"]) - float(memory["heap_alloc"]) > patches * GARBAGE:
+        if self.room() > patches:
             return 0.0
         began = time.perf_counter()
         self.collect()
         return time.perf_counter() - began
+
+    def room(self) -> int:
+        """After how many patches the API server will collect its garbage."""
+        metrics = self.plane.api.get("/metrics")
+        memory = dict(re.findall(r"^go_memstats_(\w+)_bytes (\S+)$", metrics, re.MULTILINE))
+        return int((float(memory["next_gc"]) - float(memory["heap_alloc"])) / GARBAGE)
 
     # -- clients
 
