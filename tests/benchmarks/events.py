@@ -1,5 +1,6 @@
 """One event at a time, and many at a time for distinct Warehouses, against the barest receiver."""
 
+import os
 import random
 import time
 from collections.abc import Iterator
@@ -20,8 +21,10 @@ what the watch brought meanwhile. The API server ends a watch of which more than
 lie unread, and sends them all again to the next one: in blocks of 1,500 that was most of the noise."""
 BLOCKS = {16: 4, 64: 2}
 """Of each receiver in one round. The API server's collections come between the rounds, as often as they would
-by themselves, and are counted half to each: left to chance, one doubles the time of a block."""
+by themselves: left to chance, one doubles the time of a block. Half of their processor time is counted to
+each side, as if both cores were busy with it."""
 ROUNDS = 25
+CORES = os.cpu_count() or 1
 PAUSE = 0.05
 """Seconds for the receiver to read what came while it was paused, and to be done with its own events."""
 
@@ -96,7 +99,7 @@ def _rates(
 
     settle(receiver)
     for turn in range(ROUNDS + 1):
-        collecting = stage.collect_if_due(2 * BLOCKS[senders] * BLOCK[senders])
+        collecting = stage.collect_if_due(2 * BLOCKS[senders] * BLOCK[senders]) / CORES
         if turn:  # the first warms both up
             for each in seconds:
                 seconds[each] += collecting / 2

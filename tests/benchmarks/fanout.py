@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean
 
+from controller.runtime.informer import WATCH_RESTART_REASONS
 from e2e.receiver import ReceiverProcess
 from tests.benchmarks.bare import run
 from tests.benchmarks.data import FAN_OUTS, Seed, seed
@@ -46,8 +47,10 @@ def fan_outs(stage: Stage) -> Iterator[Row]:
                     settle(receiver)
                     ours.append(run(_fan_out(receiver, _message(stage, count))))
                     settle(receiver)
+                    say(f"fan-out to {count:,}: {ours[-1][0]:.2f} s, watches ended: {_ended(receiver):.0f}")
                 most = max(most, peak_memory(receiver.process.pid))
             bare.append(_led(stage, seeds, best_at))
+            say(f"bare client: {bare[-2]:.2f} and {bare[-1]:.2f} s")
         best, took = mean(bare), mean(seconds for seconds, _ in ours)
         answered = max(reply.seconds for _, reply in ours)
         statuses = {reply.status for _, reply in ours}
@@ -72,6 +75,12 @@ def fan_outs(stage: Stage) -> Iterator[Row]:
             yield run(_singles(stage, receiver))
             most = max(most, peak_memory(receiver.process.pid))
     yield Row("peak memory after a fan-out", f"{most:.0f} MB")
+
+
+def _ended(receiver: ReceiverProcess) -> float:
+    """How many watches of Warehouses have ended: what the API server sends once more then costs a lot."""
+    name = "kargo_azure_receiver_watch_restarts_total"
+    return sum(receiver.metric(name, kind="Warehouse", reason=reason) for reason in WATCH_RESTART_REASONS)
 
 
 def _message(stage: Stage, count: int) -> bytes:
