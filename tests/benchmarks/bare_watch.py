@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import ssl
+from http import HTTPStatus
 
 import aiohttp
 import uvloop
@@ -15,17 +16,21 @@ async def read(server: str, ca: str, token: str) -> None:
     tls = ssl.create_default_context(cafile=ca)
     headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
     timeout = aiohttp.ClientTimeout(total=None)
-    async with aiohttp.ClientSession(server, headers=headers, timeout=timeout, read_bufsize=2**21) as session:
+    async with aiohttp.ClientSession(
+        server, headers=headers, timeout=timeout, read_bufsize=2**21, raise_for_status=True
+    ) as session:
         while True:
-            async with session.get(PATH, params={"limit": "1"}, ssl=tls) as response:
-                version = (await response.json())["metadata"]["resourceVersion"]
-            query = {"watch": "true", "resourceVersion": version}
-            async with session.get(PATH, params=query, ssl=tls) as response:
-                async for _ in response.content.iter_any():
-                    pass
-            # The API server ends a watch that it can't serve in time, and refuses one (429) while a CRD's
-            # storage is made anew.
-            await asyncio.sleep(0.1)
+            try:
+                async with session.get(PATH, params={"limit": "1"}, ssl=tls) as response:
+                    version = (await response.json())["metadata"]["resourceVersion"]
+                query = {"watch": "true", "resourceVersion": version}
+                async with session.get(PATH, params=query, ssl=tls) as response:
+                    async for _ in response.content.iter_any():
+                        pass
+            except aiohttp.ClientResponseError as error:
+                if error.status != HTTPStatus.TOO_MANY_REQUESTS:  # said while a CRD's storage is made anew
+                    raise
+            await asyncio.sleep(0.1)  # the API server ends a watch that it can't serve in time
 
 
 def main() -> None:

@@ -17,8 +17,8 @@ PAIRS = 1_200
 """Of single events, one to each receiver."""
 BLOCK = {16: 60, 64: 120}
 """Events of one block, by senders: so few that the receiver, paused during the other's, finds in its socket
-what the watch brought meanwhile. The API server ends a watch of which more than some hundred events of 8 KB
-lie unread, and sends them all again to the next one: in blocks of 1,500 that was most of the noise."""
+what the watch brought meanwhile. Of a watch that nobody reads the API server keeps a bounded number of
+events; then it ends the watch, and sends them once more to the next one: while the receiver has its turn."""
 BLOCKS = {16: 4, 64: 2}
 """Of each receiver in one round. The API server's collections come between the rounds, as often as they would
 by themselves: left to chance, one doubles the time of a block. Half of their processor time is counted to

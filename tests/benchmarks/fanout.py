@@ -40,16 +40,15 @@ def fan_outs(stage: Stage) -> Iterator[Row]:
         ours: list[tuple[float, Reply]] = []
         for _ in range(ROUNDS[count] // 2):
             # In this order a machine that becomes steadily slower or faster does so for both alike.
-            bare.append(_led(stage, seeds, best_at))
+            bare.append(_bare_turn(stage, seeds, best_at))
             with _warm(stage) as receiver:
                 for _ in range(2):
-                    _lead(stage, count)
+                    _place_collection(stage, count)
                     settle(receiver)
                     ours.append(run(_fan_out(receiver, _message(stage, count))))
-                    settle(receiver)
                     say(f"fan-out to {count:,}: {ours[-1][0]:.2f} s, watches ended: {_ended(receiver):.0f}")
                 most = max(most, peak_memory(receiver.process.pid))
-            bare.append(_led(stage, seeds, best_at))
+            bare.append(_bare_turn(stage, seeds, best_at))
             say(f"bare client: {bare[-2]:.2f} and {bare[-1]:.2f} s")
         best, took = mean(bare), mean(seconds for seconds, _ in ours)
         answered = max(reply.seconds for _, reply in ours)
@@ -92,17 +91,17 @@ def _message(stage: Stage, count: int) -> bytes:
 def _best_concurrency(stage: Stage, seeds: list[Seed]) -> int:
     took = {}
     for at_once in CONCURRENCIES:
-        took[at_once] = _led(stage, seeds, at_once)
+        took[at_once] = _bare_turn(stage, seeds, at_once)
     say(f"bare client: { ({at: round(len(seeds) / seconds) for at, seconds in took.items()}) } patches/s")
     return min(took, key=lambda at_once: took[at_once])
 
 
-def _led(stage: Stage, seeds: list[Seed], at_once: int) -> float:
-    _lead(stage, len(seeds))
+def _bare_turn(stage: Stage, seeds: list[Seed], at_once: int) -> float:
+    _place_collection(stage, len(seeds))
     return _bare(stage, seeds, at_once)
 
 
-def _lead(stage: Stage, count: int) -> None:
+def _place_collection(stage: Stage, count: int) -> None:
     """Have the API server's collection of garbage due in the middle of so many patches, or not among them.
 
     At their end, it would fall into some and not into others, and take a third of a fan-out to 1,000.
