@@ -284,7 +284,7 @@ def test_a_process_ends_with_its_parent(tmp_path: Path) -> None:
     ],
 )
 def test_a_paused_process_is_stopped(tmp_path: Path, on_term: str, exit_code: int) -> None:
-    """Stopping a frozen process lets it end in order, and kills it if it does not."""
+    """Stopping a frozen process, which says that it is one, lets it end in order, or kills it."""
     program = f"trap '{on_term}' TERM; echo up; while :; do sleep 0.1; done"
     process = Process("frozen", ["sh", "-c", program], log=tmp_path / "log")
     process.start()
@@ -293,8 +293,11 @@ def test_a_paused_process_is_stopped(tmp_path: Path, on_term: str, exit_code: in
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.pause()
+    while not process.paused:
+        assert time.monotonic() < deadline
     assert process.stop(2.0) == exit_code
     assert not process.running
+    assert not process.paused
 
 
 def test_ctrl_c_at_any_moment_leaves_a_process_that_can_be_ended(tmp_path: Path) -> None:

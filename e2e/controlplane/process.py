@@ -138,6 +138,11 @@ class Process:
             os.killpg(self.pid, signal.SIGKILL)  # it leads a session, and so a group
         return self.wait(_KILL_LIMIT)
 
+    @property
+    def paused(self) -> bool:
+        """Whether it stands still (SIGSTOP), whoever stopped it; False if it does not run."""
+        return self.running and _state(self.pid) == "T"
+
     def pause(self) -> None:
         """Freeze it (SIGSTOP): its connections stay open and nobody answers."""
         self.send(signal.SIGSTOP)
@@ -159,3 +164,8 @@ class Process:
         if self._child is None:
             raise ControlPlaneError(f"{self.name} was not started")
         return self._child
+
+
+def _state(pid: int) -> str:
+    """The kernel's letter for what a process does (proc(5)): T for one that is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

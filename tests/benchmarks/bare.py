@@ -12,7 +12,6 @@ import msgspec
 import uvloop
 
 from controller.runtime.wire import peek_token
-from e2e.controlplane import ControlPlane
 from e2e.kargo import API
 from tests.benchmarks.data import Seed
 
@@ -30,10 +29,10 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 class BareClient:
     """One user of the API server. Use as an asynchronous context manager."""
 
-    def __init__(self, plane: ControlPlane, token: str) -> None:
-        self._base = plane.url
+    def __init__(self, server: str, ca: str, token: str) -> None:
+        self._base = server
         self._headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
-        self._tls = ssl.create_default_context(cafile=str(plane.ca))
+        self._tls = ssl.create_default_context(cafile=ca)
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:

@@ -1,79 +1,121 @@
 """Events that concern a thousand and ten thousand Warehouses, and single events meanwhile."""
 
 import asyncio
-import contextlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from statistics import mean
 
 from controller.runtime.informer import WATCH_RESTART_REASONS
+from e2e.controlplane.process import Process
 from e2e.receiver import ReceiverProcess
 from tests.benchmarks.bare import run
-from tests.benchmarks.data import FAN_OUTS, Seed, seed
+from tests.benchmarks.data import FAN_OUTS, seed
 from tests.benchmarks.rows import Row, at_most
 from tests.benchmarks.sender import Connection, Reply, git_request, image_request, send_one
 from tests.benchmarks.stage import Stage, median, peak_memory, say
 from tests.benchmarks.startup import settle
+from tests.benchmarks.turns import Side, in_turns
 
 CONCURRENCIES = (16, 64)
-"""In which the bare client looks for its best, once in each. It is judged by other runs: the better of two
-may be luck."""
-ROUNDS = {1_000: 4, 10_000: 2}
-"""Means over so many; even numbers."""
+"""In which the bare client looks for its best."""
+ROUNDS = {1_000: 4, 10_000: 1}
 LIMIT = 300.0
 REPLY_TIMEOUT = 4.0 + 0.5
 """Seconds: the reply timeout, and what a loaded machine may add."""
 
 
 def fan_outs(stage: Stage) -> Iterator[Row]:
-    """Both fan-outs, in turns with the bare client; then the larger one once more, with single events."""
-    best_at = 0
-    most = 0.0
-    for count in FAN_OUTS:
-        if count > stage.warehouses:
-            continue
-        seeds = [seed(number) for number in range(count)]
-        best_at = best_at or _best_concurrency(stage, seeds)
-        bare: list[float] = []
-        ours: list[tuple[float, Reply]] = []
-        for _ in range(ROUNDS[count] // 2):
-            # In this order a machine that becomes steadily slower or faster does so for both alike.
-            bare.append(_bare_turn(stage, seeds, best_at))
-            with _warm(stage) as receiver:
-                for _ in range(2):
-                    _place_collection(stage, count)
-                    settle(receiver)
-                    ours.append(run(_fan_out(receiver, _message(stage, count))))
-                    say(f"fan-out to {count:,}: {ours[-1][0]:.2f} s, watches ended: {_ended(receiver):.0f}")
-                most = max(most, peak_memory(receiver.process.pid))
-            bare.append(_bare_turn(stage, seeds, best_at))
-            say(f"bare client: {bare[-2]:.2f} and {bare[-1]:.2f} s")
-        best, took = mean(bare), mean(seconds for seconds, _ in ours)
-        answered = max(reply.seconds for _, reply in ours)
-        statuses = {reply.status for _, reply in ours}
-        yield at_most(
-            f"fan-out to {count:,}: complete",
-            f"{took:.2f} s",
-            f"{best:.2f} s (bare client, {best_at} at once)",
-            took / best,
-            1.1,
-        )
-        in_time = statuses <= {200, 202} and answered <= REPLY_TIMEOUT
-        said = "/".join(map(str, sorted(statuses)))
-        yield Row(
-            f"fan-out to {count:,}: answered",
-            f"{said} in {answered:.2f} s",
-            target="≤ 4 s (reply timeout)",
-            ok=in_time,
-            used=answered / REPLY_TIMEOUT,
-        )
-    if stage.warehouses > FAN_OUTS[-1] // 2:
-        with _warm(stage) as receiver:
-            yield run(_singles(stage, receiver))
-            most = max(most, peak_memory(receiver.process.pid))
-    yield Row("peak memory after a fan-out", f"{most:.0f} MB")
+    """Both fan-outs: in short turns with the bare client, and without, to see what is answered and when."""
+    small, large = FAN_OUTS
+    if stage.warehouses < small:
+        return
+    at_once = _best_concurrency(stage)
+    with stage.receiver() as receiver:
+        alone = [run(_fan_out(receiver, _message(stage, small))) for _ in range(2)]  # the first warms it up
+        yield _complete(stage, receiver, small, at_once)
+        yield _answered(small, alone)
+        if stage.warehouses >= large:
+            yield _complete(stage, receiver, large, at_once)
+            fan_out, singles = run(_singles(stage, receiver))
+            yield _answered(large, [fan_out])
+            yield singles
+        yield Row("peak memory after a fan-out", f"{peak_memory(receiver.process.pid):.0f} MB")
+
+
+def _best_concurrency(stage: Stage) -> int:
+    """With how many requests in flight the bare client makes the most patches a second."""
+
+    async def look() -> list[float]:
+        with ExitStack() as stack:
+            clients = [_bare_client(stage, FAN_OUTS[0], at_once) for at_once in CONCURRENCIES]
+            return await in_turns(stage, *[_ending(stack.enter_context(client)) for client in clients])
+
+    took = dict(zip(CONCURRENCIES, run(look()), strict=True))
+    rates = ", ".join(f"{FAN_OUTS[0] / seconds:.0f} with {at_once}" for at_once, seconds in took.items())
+    say(f"bare client: {rates} at once, patches/s")
+    return min(took, key=lambda at_once: took[at_once])
+
+
+def _complete(stage: Stage, receiver: ReceiverProcess, count: int, at_once: int) -> Row:
+    """Fan-outs of the receiver, and of the bare client, in turns."""
+
+    async def both() -> list[float]:
+        with _bare_client(stage, count, at_once) as client:
+            work = asyncio.ensure_future(_fan_out(receiver, _message(stage, count)))
+            return await in_turns(stage, Side(receiver.process, work), _ending(client))
+
+    ours = bare = 0.0
+    for _ in range(ROUNDS[count]):
+        settle(receiver)
+        mine, best = run(both())
+        ended = f"{_ended(receiver):.0f} watches ended"
+        say(f"fan-out to {count:,}: {mine:.2f} s, bare client {best:.2f} s, {ended}")
+        ours, bare = ours + mine, bare + best
+    return at_most(
+        f"fan-out to {count:,}: complete",
+        f"{ours / ROUNDS[count]:.2f} s",
+        f"{bare / ROUNDS[count]:.2f} s (bare client, {at_once} at once)",
+        ours / bare,
+        1.1,
+    )
+
+
+def _answered(count: int, fan_outs: Sequence[tuple[float, Reply]]) -> Row:
+    """When the sender had its answer, while nobody was paused."""
+    statuses = {reply.status for _, reply in fan_outs}
+    slowest = max(reply.seconds for _, reply in fan_outs)
+    say(f"fan-out to {count:,} without pauses: {', '.join(f'{seconds:.2f} s' for seconds, _ in fan_outs)}")
+    return Row(
+        f"fan-out to {count:,}: answered",
+        f"{'/'.join(map(str, sorted(statuses)))} in {slowest:.2f} s",
+        target="≤ 4 s (reply timeout)",
+        ok=statuses <= {200, 202} and slowest <= REPLY_TIMEOUT,
+        used=slowest / REPLY_TIMEOUT,
+    )
+
+
+@contextmanager
+def _bare_client(stage: Stage, count: int, at_once: int) -> Iterator[Process]:
+    """Run the bare client's fan-out; it has stopped itself before the first patch that counts."""
+    with stage.program("bare_fan_out", f"--count={count}", f"--at-once={at_once}") as process:
+        deadline = time.monotonic() + LIMIT
+        while process.running and not process.paused:
+            if time.monotonic() > deadline:
+                raise TimeoutError("the bare client does not begin")
+            time.sleep(0.01)
+        yield process
+
+
+def _ending(process: Process) -> Side:
+    """A side whose work is done when its process has ended."""
+
+    async def end() -> None:
+        while process.running:  # noqa: ASYNC110 - a process sets no Event
+            await asyncio.sleep(0.01)
+
+    return Side(process, asyncio.ensure_future(asyncio.wait_for(end(), LIMIT)))
 
 
 def _ended(receiver: ReceiverProcess) -> float:
@@ -86,52 +128,6 @@ def _message(stage: Stage, count: int) -> bytes:
     if count == FAN_OUTS[0]:
         return git_request(stage.path, "fleet")
     return image_request(stage.path, "charts/common")
-
-
-def _best_concurrency(stage: Stage, seeds: list[Seed]) -> int:
-    took = {}
-    for at_once in CONCURRENCIES:
-        took[at_once] = _bare_turn(stage, seeds, at_once)
-    say(f"bare client: { ({at: round(len(seeds) / seconds) for at, seconds in took.items()}) } patches/s")
-    return min(took, key=lambda at_once: took[at_once])
-
-
-def _bare_turn(stage: Stage, seeds: list[Seed], at_once: int) -> float:
-    _place_collection(stage, len(seeds))
-    return _bare(stage, seeds, at_once)
-
-
-def _place_collection(stage: Stage, count: int) -> None:
-    """Have the API server's collection of garbage due in the middle of so many patches, or not among them.
-
-    At their end, it would fall into some and not into others, and take a third of a fan-out to 1,000.
-    """
-    stage.collect()
-    lead = stage.room() - count // 2
-    if 0 < lead < count:
-        _bare(stage, [seed(number) for number in range(lead)], CONCURRENCIES[-1])
-
-
-@contextlib.contextmanager
-def _warm(stage: Stage) -> Iterator[ReceiverProcess]:
-    """Run a receiver that has had a fan-out to 1,000: its connections are open.
-
-    There is none in the bare client's turns. One that was only paused would have had its watch ended by the
-    API server, which holds so much for nobody, and would be sent everything once more, while it is measured.
-    """
-    with stage.receiver() as receiver:
-        run(_fan_out(receiver, _message(stage, FAN_OUTS[0])))
-        settle(receiver)
-        yield receiver
-
-
-def _bare(stage: Stage, seeds: list[Seed], at_once: int) -> float:
-    async def patch() -> float:
-        async with stage.client() as client:
-            await client.patch_all(seeds[:at_once], at_once)  # connections are open, as the receiver's are
-            return await client.patch_all(seeds, at_once)
-
-    return run(patch())
 
 
 async def _fan_out(receiver: ReceiverProcess, message: bytes) -> tuple[float, Reply]:
@@ -147,18 +143,20 @@ async def _fan_out(receiver: ReceiverProcess, message: bytes) -> tuple[float, Re
 async def _completed(log: Path, start: int) -> float:
     """Wait for the log line that says that a delivery is complete; return the seconds in it."""
     deadline = time.monotonic() + LIMIT
-    while time.monotonic() < deadline:
-        await asyncio.sleep(0.1)
-        with log.open("rb") as file:
-            file.seek(start)
-            for line in file:
-                if b'"delivery_completed"' in line and line.endswith(b"\n"):
+    with log.open("rb") as file:
+        file.seek(start)
+        rest = b""
+        while time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+            *lines, rest = (rest + file.read()).split(b"\n")
+            for line in lines:
+                if b'"delivery_completed"' in line:
                     return float(json.loads(line)["seconds"])
     raise TimeoutError("the fan-out is not complete")
 
 
-async def _singles(stage: Stage, receiver: ReceiverProcess) -> Row:
-    """Single events, one after the other, while the largest fan-out is under way."""
+async def _singles(stage: Stage, receiver: ReceiverProcess) -> tuple[tuple[float, Reply], Row]:
+    """The largest fan-out, and the row of single events, one after the other, while it is under way."""
     fan_out = asyncio.ensure_future(_fan_out(receiver, _message(stage, FAN_OUTS[-1])))
     await asyncio.sleep(0.1)
     connection = await Connection.open(receiver.port)
@@ -170,10 +168,9 @@ async def _singles(stage: Stage, receiver: ReceiverProcess) -> Row:
         assert reply.status == 200, reply
         seconds.append(reply.seconds)
     connection.close()
-    await fan_out
     seconds.sort()
     p99 = seconds[int(len(seconds) * 0.99)]
-    return Row(
+    return await fan_out, Row(
         f"single events during a fan-out to {FAN_OUTS[-1]:,}: p99",
         f"{p99 * 1e3:.0f} ms of {len(seconds)}",
         f"median {median(seconds) * 1e3:.0f} ms",

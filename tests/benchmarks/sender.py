@@ -4,8 +4,9 @@ The same ones send to the receiver and to the barest receiver.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -37,10 +38,6 @@ class Round:
     def rate(self) -> float:
         """Answers per second."""
         return len(self.replies) / self.seconds
-
-    def statuses(self) -> set[int]:
-        """The statuses that occurred."""
-        return {reply.status for reply in self.replies}
 
 
 def request(path: str, body: Any) -> bytes:
@@ -130,7 +127,23 @@ async def send_one(port: int, message: bytes) -> Reply:
 
 async def send_all(port: int, messages: Sequence[bytes], at_once: int) -> Round:
     """Send every message over ``at_once`` connections, one in flight on each."""
-    connections = [await Connection.open(port) for _ in range(at_once)]
+    async with connections(port, at_once) as opened:
+        return await send_over(opened, messages)
+
+
+@contextlib.asynccontextmanager
+async def connections(port: int, count: int) -> AsyncIterator[list[Connection]]:
+    """So many open connections until the end of the block."""
+    opened = [await Connection.open(port) for _ in range(count)]
+    try:
+        yield opened
+    finally:
+        for connection in opened:
+            connection.close()
+
+
+async def send_over(opened: Sequence[Connection], messages: Sequence[bytes]) -> Round:
+    """Send every message over these connections, one in flight on each."""
     replies: list[Reply] = []
     rest = iter(messages)
 
@@ -139,11 +152,7 @@ async def send_all(port: int, messages: Sequence[bytes], at_once: int) -> Round:
             replies.append(await connection.send(message))  # noqa: PERF401 - workers take turns
 
     began = time.perf_counter()
-    try:
-        async with asyncio.TaskGroup() as group:
-            for connection in connections:
-                group.create_task(worker(connection))
-        return Round(replies, time.perf_counter() - began)
-    finally:
-        for connection in connections:
-            connection.close()
+    async with asyncio.TaskGroup() as group:
+        for connection in opened:
+            group.create_task(worker(connection))
+    return Round(replies, time.perf_counter() - began)

@@ -23,6 +23,8 @@ READY_LIMIT = 300.0
 CLUSTER_SECRET = "a-secret-for-the-whole-cluster"
 GARBAGE = 0.91e6
 """Bytes that the API server allocates for one patch of a Warehouse of 8 KB."""
+LEAD = 1.5
+"""The API server begins to collect before the heap is full, in order to be done by then."""
 TICK = os.sysconf("SC_CLK_TCK")
 _BEGAN = time.monotonic()
 
@@ -37,6 +39,7 @@ class Stage:
         """Of the ClusterConfig's receiver, which matches the Warehouses of every Project."""
         self.token: str
         self.kubeconfig: Path
+        self._room = 1
         self._names = itertools.count(1)
 
     def __enter__(self) -> "Stage":
@@ -105,17 +108,25 @@ class Stage:
         ratio says.
         """
         self.plane.api.get("/debug/pprof/heap?gc=1")
+        self._room = self.room()
 
     def collect_if_due(self, patches: int) -> float:
-        """Do so if the server would by itself within so many patches; return the processor time it took."""
-        if self.room() > patches:
+        """Do so if the server might by itself within so many patches.
+
+        Returns the processor time that the server would by itself have spent on so much garbage: this
+        collection comes earlier, and so it takes more for each patch.
+        """
+        room = self.room()
+        if room > LEAD * patches:
             return 0.0
+        full = self._room
         before = cpu_seconds(self.plane.apiserver.pid)
         self.collect()
-        return cpu_seconds(self.plane.apiserver.pid) - before
+        took = cpu_seconds(self.plane.apiserver.pid) - before
+        return took * min(1.0, max(0.0, 1 - room / full))
 
     def room(self) -> int:
-        """After how many patches the API server will collect its garbage."""
+        """How many patches fill the API server's heap until it collects its garbage."""
         metrics = self.plane.api.get("/metrics")
         memory = dict(re.findall(r"^go_memstats_(\w+)_bytes (\S+)$", metrics, re.MULTILINE))
         return int((float(memory["next_gc"]) - float(memory["heap_alloc"])) / GARBAGE)
@@ -124,12 +135,12 @@ class Stage:
 
     def client(self) -> BareClient:
         """A bare client as the receiver's ServiceAccount."""
-        return BareClient(self.plane, self.token)
+        return BareClient(self.plane.url, str(self.plane.ca), self.token)
 
     def admin(self) -> BareClient:
         """A bare client with every right."""
         assert self.plane._credentials is not None
-        return BareClient(self.plane, self.plane._credentials.admin_token)
+        return BareClient(self.plane.url, str(self.plane.ca), self.plane._credentials.admin_token)
 
     # -- processes
 
@@ -154,19 +165,20 @@ class Stage:
     def barest(self) -> Iterator[int]:
         """Run the barest receiver until the end of the block; gives its port."""
         (port,) = free_ports(1)
-        with self._program("barest_receiver", f"--port={port}"):
+        with self.program("barest_receiver", f"--port={port}"):
             _wait_open(port)
             yield port
 
     @contextlib.contextmanager
     def bare_watch(self) -> Iterator[int]:
         """Run the bare watch until the end of the block; gives its process id."""
-        with self._program("bare_watch") as process:
+        with self.program("bare_watch") as process:
             time.sleep(2)  # it says nothing; what it takes to begin is not measured
             yield process.pid
 
     @contextlib.contextmanager
-    def _program(self, module: str, *options: str) -> Iterator[Process]:
+    def program(self, module: str, *options: str) -> Iterator[Process]:
+        """Run one of the suite's programs as the receiver's ServiceAccount until the end of the block."""
         token = self.plane.folder / "bench.token"
         token.write_text(self.token, "ascii")
         command = [sys.executable, "-m", f"tests.benchmarks.{module}", *options]
@@ -175,7 +187,7 @@ class Stage:
         process.start()
         try:
             yield process
-            if not process.running:
+            if process.exit_code:
                 raise RuntimeError(f"{module} has ended: {process.last_lines()}")
         finally:
             process.kill()
