@@ -23,8 +23,9 @@ READY_LIMIT = 300.0
 CLUSTER_SECRET = "a-secret-for-the-whole-cluster"
 GARBAGE = 0.91e6
 """Bytes that the API server allocates for one patch of a Warehouse of 8 KB."""
-LEAD = 1.5
-"""The API server begins to collect before the heap is full, in order to be done by then."""
+EARLY = 0.3
+"""Part of the room for garbage with which the API server may begin to collect, in order to be done before the
+heap is full: the most that Go's runtime leaves (``minTriggerRatioDistance`` in mgcpacer.go)."""
 TICK = os.sysconf("SC_CLK_TCK")
 _BEGAN = time.monotonic()
 
@@ -117,9 +118,9 @@ class Stage:
         collection comes earlier, and so it takes more for each patch.
         """
         room = self.room()
-        if room > LEAD * patches:
-            return 0.0
         full = self._room
+        if room > patches + EARLY * full:
+            return 0.0
         before = cpu_seconds(self.plane.apiserver.pid)
         self.collect()
         took = cpu_seconds(self.plane.apiserver.pid) - before
