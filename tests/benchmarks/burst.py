@@ -33,6 +33,8 @@ IN_FLIGHT = 1_000
 BURST_ROUNDS = 8
 WRK_ROUNDS = 2
 JOURNAL_ROUNDS = 6
+PATIENCE = "30s"
+"""The ``--reply-timeout``, whose clock goes on while a receiver is paused."""
 WRK_SECONDS = 2
 WRK_CONNECTIONS = 64
 
@@ -68,8 +70,9 @@ def journal(stage: Stage) -> Iterator[Row]:
     """The same burst with a journal on disk and with none at all, in short turns."""
     seconds = []
     events = _hot(stage)
-    without = stage.receiver(module="tests.benchmarks.unjournaled", journal=False)
-    with stage.receiver() as kept, without as bare:
+    patience = f"--reply-timeout={PATIENCE}"
+    without = stage.receiver(patience, module="tests.benchmarks.unjournaled", journal=False)
+    with stage.receiver(patience) as kept, without as bare:
         for receiver in (kept, bare):
             run(send_all(receiver.port, events, IN_FLIGHT))  # warms up
         for _ in range(JOURNAL_ROUNDS):
