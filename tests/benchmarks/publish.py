@@ -61,9 +61,14 @@ def plot() -> None:
     axes.set_yticks(range(len(rows)), [row.figure for row in rows])
     axes.set_ylim(-0.7, len(rows) - 0.3)
     for place, each in enumerate(used):
-        axes.text(min(each, WIDEST) + 0.02, place, f"{each:.2f}", va="center", fontsize=8)
+        # Inside the bar, where the line at 1 does not cross it, unless the bar is too short.
+        end, inside = min(each, WIDEST), each > 0.2
+        where, colour = ("right", "white") if inside else ("left", "black")
+        axes.text(
+            end - 0.01 if inside else end + 0.01, place, f"{each:.2f}", ha=where, va="center", color=colour
+        )
     axes.axvline(1.0, color="black", linewidth=1)
-    axes.set_xlim(0, WIDEST + 0.3)
+    axes.set_xlim(0, max(1.1, min(max(used), WIDEST) + 0.1))
     axes.set_xlabel("share of what is allowed: a bar that ends left of the line reaches its target")
     axes.tick_params(axis="y", labelsize=8)
     IMAGE.parent.mkdir(exist_ok=True)
