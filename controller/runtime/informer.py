@@ -1,40 +1,40 @@
 """An informer: list and watch one kind of object into a store, and tell handlers what changes.
 
-``reflector.py`` decides, ``mirror.py`` keeps the store, ``liveness.py`` and ``pauses.py`` know the times;
-here is the I/O between them and the client.
+``reflector.py`` decides, ``lister.py`` lists into ``mirror.py``, which keeps the store; ``freshness.py`` and
+``pauses.py`` know the times. Here each step that was decided is taken, and the watch is read.
 """
 
 import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import structlog
 
 from controller.runtime import reflector
 from controller.runtime.client import Client
-from controller.runtime.clock import Clock, Timer
+from controller.runtime.clock import Clock
 from controller.runtime.complaints import Complaints
 from controller.runtime.errors import (
     UNDECODABLE,
     ApiError,
     Forbidden,
-    MalformedResponse,
     NotFound,
     status_error,
 )
 from controller.runtime.failures import classify, retry_after
+from controller.runtime.freshness import Freshness
 from controller.runtime.informer_observer import WATCH_RESTART_REASONS, InformerObserver, Unobserved
-from controller.runtime.liveness import Liveness
+from controller.runtime.lister import Lister
 from controller.runtime.mirror import Handler, Mirror
-from controller.runtime.pager import Pager
+from controller.runtime.opening import Opening, Turns
 from controller.runtime.pauses import ForbiddenRetry, Pauses
 from controller.runtime.reflector import Failure
 from controller.runtime.resource import Resource
 from controller.runtime.store import Store, Stored
-from controller.runtime.wire import parse_event, parse_page, parse_version
+from controller.runtime.wire import parse_event, parse_version
 
 __all__ = ["WATCH_RESTART_REASONS", "ForbiddenRetry", "Handler", "Informer", "InformerObserver"]
 
@@ -48,16 +48,6 @@ IDLE_SECONDS = 120.0
 ABSENCE_SECONDS = 60.0
 """How long a kind must be absent or forbidden until what is stored of it is taken for deleted: an API server
 that starts says 403 to all until it has read its roles, and 404 until it serves its CRDs."""
-
-
-class Turns(Protocol):
-    """Lets so many at a time do something; what is taken must be given back."""
-
-    async def take(self) -> None:
-        """Wait for a turn."""
-
-    def give(self) -> None:
-        """Give it back."""
 
 
 class Informer(Generic[T]):
@@ -111,26 +101,20 @@ class Informer(Generic[T]):
         self._absent_is_empty = absent_is_empty
         self._idle_seconds = idle_seconds
         self._throttle = throttle
-        self._turns = turns
-        self._in_turn = False
-        self.awaits_turn = False
-        """What was listed is known; what has changed since will be, once the watch had its turn."""
+        self._opening = Opening(turns)
         self._quiet = on_error is not None
-        self._on_caught_up = on_caught_up
         self._observer = observer or Unobserved()
         self._complaints = Complaints(self._bound_log, on_error, on_recovered)
-        self._pager = Pager(self._fetch)
         self._pauses = Pauses(start_jitter=start_jitter, forbidden=forbidden_retry, rng=rng)
         self._mirror: Mirror[T] = Mirror(
             decode, kind=kind, quarantined=lambda: self._observer.quarantined(kind)
         )
-        self._liveness = Liveness(clock.monotonic())
-        self._settling: Timer | None = None
+        self._lister = Lister(client, resource, self._scope, self._mirror, clock)
+        self._freshness = Freshness(clock, on_caught_up)
         self._synced = False
         self._syncing: asyncio.Event | None = None  # made by whoever waits: of hundreds nobody does
         self._state: reflector.State
         self._error: ApiError | None = None  # of the last request, if it failed
-        self._list_begun = 0.0
         self._absent_since: float | None = None
 
     @property
@@ -156,12 +140,17 @@ class Informer(Generic[T]):
     @property
     def last_activity(self) -> float:
         """Monotonic time up to which the store follows the API server; see ``liveness.py``."""
-        return self._liveness.last_activity
+        return self._freshness.last_activity
 
     @property
     def caught_up(self) -> bool:
         """False at first, and whenever a watch broke until that is made up for; see ``liveness.py``."""
-        return self._liveness.caught_up
+        return self._freshness.caught_up
+
+    @property
+    def awaits_turn(self) -> bool:
+        """What was listed is known; what has changed since will be, once the watch had its turn."""
+        return self._opening.waits
 
     async def run(self) -> None:
         """List and watch until cancelled. Raises only what a handler raises, or a bug."""
@@ -175,8 +164,8 @@ class Informer(Generic[T]):
                 assert stimulus is not None, instructions  # noqa: S101  each step ends in something to wait for
                 self._state, instructions = reflector.step(self._state, stimulus)
         finally:
-            self._pager.drop()
-            self._break()
+            self._lister.drop()
+            self._freshness.broken()
 
     async def _perform(self, instruction: reflector.Instruction) -> reflector.Stimulus | None:
         match instruction:
@@ -203,36 +192,19 @@ class Informer(Generic[T]):
     async def _list_page(self, page: reflector.ListPage) -> reflector.Stimulus:
         if self._throttle is not None and isinstance(self._error, Forbidden):
             await self._throttle()
-        if page.first:
-            self._mirror.begin_list()
-            self._list_begun = self._clock.monotonic()
         try:
-            found = parse_page(await self._pager.page(page))
-            if not found.version:
-                raise self._malformed("the list has no resourceVersion")
+            return await self._lister.page(page)
         except ApiError as error:
             return self._list_failed(error)
-        except UNDECODABLE as error:
-            return self._list_failed(self._malformed(f"the list can't be read: {error}"))
-        if not found.token:
-            self._pager.drop()  # whatever the end of the page looked like
-        await self._mirror.collect(found.items or [])
-        return reflector.Page(found.token, found.version)
-
-    def _fetch(self, page: reflector.ListPage) -> Awaitable[bytes]:
-        return self._client.list_page(
-            self._resource, **self._scope, limit=page.limit, continue_token=page.token or None
-        )
 
     def _list_failed(self, error: ApiError) -> reflector.Stimulus:
-        self._pager.drop()
         self._error = error
         failure, _ = classify(error)
         if failure not in (Failure.EXPIRED, Failure.TOO_LARGE):  # those have an answer of their own
             self._complaints.failed("list", error, stored=len(self.store))
         if self._absent_is_empty and isinstance(error, Forbidden | NotFound) and self._absence_lasts():
             return reflector.Absent()
-        self._liveness.broken()
+        self._freshness.broken()
         return reflector.ListFailed(failure, retry_after(error))
 
     def _absence_lasts(self) -> bool:
@@ -249,8 +221,7 @@ class Informer(Generic[T]):
             self._observer.synced(self.kind, True)
             self._tell("synced", objects=len(self.store))
         # After that: who is told that the break is over may ask whether the first list was handled.
-        if self._liveness.listed(self._list_begun, self._clock.monotonic()):
-            self._caught_up()
+        self._freshness.listed(self._lister.begun)
 
     def _recovered(self) -> None:
         self._error = None
@@ -258,17 +229,10 @@ class Informer(Generic[T]):
         self._pauses.succeeded()
         self._complaints.worked("list", objects=len(self.store))
 
-    def _malformed(self, message: str) -> MalformedResponse:
-        namespace = self._scope["namespace"]
-        return MalformedResponse(message, verb="list", resource=str(self._resource), namespace=namespace)
-
     # Watching
 
     async def _watch(self, version: str) -> reflector.WatchEnded:
-        if self._turns is not None:
-            self.awaits_turn = True
-            await self._turns.take()
-            self.awaits_turn, self._in_turn = False, True
+        await self._opening.begin()
         started = self._clock.monotonic()
         ended: ApiError | None = None
         try:
@@ -288,8 +252,8 @@ class Informer(Generic[T]):
             if isinstance(error, Forbidden):  # anything else passes; a right comes only if somebody is told
                 self._complaints.failed("watch", error, stored=len(self.store))
         finally:
-            self._end_turn()
-        self._break()
+            self._opening.end()
+        self._freshness.broken()
         self._error = ended
         lived = self._clock.monotonic() - started
         failure, reason = (None, self._clean_end(lived)) if ended is None else classify(ended)
@@ -304,17 +268,14 @@ class Informer(Generic[T]):
 
     def _line(self, line: bytes) -> None:
         """Handle one line of the watch. Raises StatusError for an ERROR event."""
-        now = self._clock.monotonic()
-        self._liveness.heard(now)
-        self._settle_later()
+        self._freshness.heard()
         try:
             event = parse_event(line)
             if event.type in ("ADDED", "MODIFIED", "DELETED"):
                 self._advance(self._mirror.apply(event.type, event.object), event=True)
             elif event.type == "BOOKMARK":
                 self._advance(parse_version(event.object), event=False)
-                if self._liveness.bookmark(now):
-                    self._caught_up()
+                self._freshness.bookmark()
             elif event.type == "ERROR":
                 raise status_error(
                     None,
@@ -332,41 +293,12 @@ class Informer(Generic[T]):
         if version:  # after the event was applied: never is a version passed whose event was not
             self._state, _ = reflector.step(self._state, reflector.Advanced(version, event))
 
-    # Signs of life
-
     def _opened(self) -> None:
-        self._end_turn()
+        self._opening.end()
         self._complaints.worked("watch")
-        self._liveness.opened(self._clock.monotonic())
-        self._settle_later()
+        self._freshness.opened()
 
-    def _end_turn(self) -> None:
-        if self._in_turn:
-            assert self._turns is not None  # noqa: S101
-            self._in_turn = False
-            self._turns.give()
-
-    def _settle_later(self) -> None:
-        """See to it that a break ends when ``liveness`` says so, if nothing ends it before."""
-        if self._settling is None and self._liveness.settles is not None:
-            delay = self._liveness.settles - self._clock.monotonic()
-            self._settling = self._clock.call_later(delay, self._settle)
-
-    def _settle(self) -> None:
-        self._settling = None
-        if self._liveness.settle(self._clock.monotonic()):
-            self._caught_up()
-        self._settle_later()
-
-    def _break(self) -> None:
-        self._liveness.broken()
-        if self._settling is not None:
-            self._settling.cancel()
-            self._settling = None
-
-    def _caught_up(self) -> None:
-        if self._on_caught_up is not None:
-            self._on_caught_up()
+    # What is said
 
     def _tell(self, event: str, **data: Any) -> None:
         """Log what goes on; quietly where the owner reports errors itself, having hundreds of informers."""
