@@ -18,7 +18,8 @@ def test_sigterm_under_load(stage: Stage, proxy: FaultProxy) -> None:
     field = stage.field(fan_out=stage.scale(300, 2000))
     flags = (f"--shutdown-timeout={TIMEOUT_SECONDS}s", "--reply-timeout=1s")
     receiver = stage.receiver(*flags, proxy=proxy)
-    slow = fault(Delay(1.0), "patch", share=0.8)
+    # In the time it has to end, 64 at once, it carries out two thirds of the fan-out.
+    slow = fault(Delay(3.0), "patch", share=0.8)
     with stage.sender(field, receiver) as sender, proxy.going_wrong(slow):
         sending = sender.begin(field.endless(stage.rng), rate=40)
         time.sleep(1.0)
