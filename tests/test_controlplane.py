@@ -13,7 +13,7 @@ import pytest
 
 from e2e.controlplane import ControlPlaneError, binaries, build, toolchain
 from e2e.controlplane.ports import free_ports, require_free
-from e2e.controlplane.process import Process
+from e2e.controlplane.process import Process, stat_fields
 
 VERSIONS = binaries.Versions(go="1.26.0", kubernetes="1.36.3", etcd="3.6.16")
 
@@ -332,7 +332,7 @@ def gone(pid: int) -> bool:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            state, *_ = stat_fields(pid)
         except OSError:
             return True
         if state == "Z":

@@ -141,7 +141,7 @@ class Process:
     @property
     def paused(self) -> bool:
         """Whether it stands still (SIGSTOP), whoever stopped it; False if it does not run."""
-        return self.running and _state(self.pid) == "T"
+        return self.running and stat_fields(self.pid)[0] == "T"
 
     def pause(self) -> None:
         """Freeze it (SIGSTOP): its connections stay open and nobody answers."""
@@ -166,6 +166,6 @@ class Process:
         return self._child
 
 
-def _state(pid: int) -> str:
-    """The kernel's letter for what a process does (proc(5)): T for one that is stopped."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+def stat_fields(pid: int) -> list[str]:
+    """What is known of a process after its name (proc(5)): the state's letter first. Raises OSError."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,12 +1,11 @@
 """The bare client's fan-out, as a process that can be paused. Run as a program by the suite."""
 
-import argparse
 import os
 import signal
-from pathlib import Path
 
 from tests.benchmarks.bare import BareClient, run
 from tests.benchmarks.data import seed
+from tests.benchmarks.program import read_options
 
 
 async def fan_out(client: BareClient, count: int, at_once: int) -> None:
@@ -20,12 +19,9 @@ async def fan_out(client: BareClient, count: int, at_once: int) -> None:
 
 def main() -> None:
     """Read the command line."""
-    parser = argparse.ArgumentParser()
-    for name in ("server", "ca", "token-file", "count", "at-once"):
-        parser.add_argument(f"--{name}", required=True)
-    options = parser.parse_args()
-    token = Path(options.token_file).read_text("ascii")
-    run(fan_out(BareClient(options.server, options.ca, token), int(options.count), int(options.at_once)))
+    options = read_options("count", "at-once")
+    client = BareClient(options.server, options.ca, options.token)
+    run(fan_out(client, int(options.count), int(options.at_once)))
 
 
 if __name__ == "__main__":

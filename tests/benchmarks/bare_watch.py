@@ -1,12 +1,13 @@
 """The bare watch: aiohttp reads a watch of Warehouses and throws it away. Run as a program by the suite."""
 
-import argparse
 import asyncio
 import ssl
 from http import HTTPStatus
 
 import aiohttp
 import uvloop
+
+from tests.benchmarks.program import read_options
 
 PATH = "/apis/kargo.akuity.io/v1alpha1/warehouses"
 
@@ -35,13 +36,8 @@ async def read(server: str, ca: str, token: str) -> None:
 
 def main() -> None:
     """Read the command line."""
-    parser = argparse.ArgumentParser()
-    for name in ("server", "ca", "token-file"):
-        parser.add_argument(f"--{name}", required=True)
-    options = parser.parse_args()
-    with open(options.token_file, encoding="ascii") as file:
-        token = file.read()
-    uvloop.run(read(options.server, options.ca, token))
+    options = read_options()
+    uvloop.run(read(options.server, options.ca, options.token))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ No index (the URL says which Warehouse), no queue, no journal, no retries, no me
 real receiver does beside this costs the difference. Run as a program by the suite, under the same senders.
 """
 
-import argparse
 import asyncio
 import logging
 import ssl
@@ -14,6 +13,8 @@ import aiohttp
 import msgspec
 import tornado.web
 import uvloop
+
+from tests.benchmarks.program import read_options
 
 API = "/apis/kargo.akuity.io/v1alpha1"
 
@@ -65,13 +66,8 @@ async def serve(port: int, server: str, ca: str, token: str) -> None:
 
 def main() -> None:
     """Read the command line."""
-    parser = argparse.ArgumentParser()
-    for name in ("port", "server", "ca", "token-file"):
-        parser.add_argument(f"--{name}", required=True)
-    options = parser.parse_args()
-    with open(options.token_file, encoding="ascii") as file:
-        token = file.read()
-    uvloop.run(serve(int(options.port), options.server, options.ca, token))
+    options = read_options("port")
+    uvloop.run(serve(int(options.port), options.server, options.ca, options.token))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """One event at a time, and many at a time for distinct Warehouses, against the barest receiver."""
 
-import os
 import random
 import time
 from collections.abc import Iterator
@@ -17,14 +16,12 @@ PAIRS = 1_200
 """Of single events, one to each receiver."""
 BLOCK = {16: 60, 64: 120}
 """Events of one block, by senders: so few that the receiver, paused during the other's, finds in its socket
-what the watch brought meanwhile. Of a watch that nobody reads the API server keeps a bounded number of
-events; then it ends the watch, and sends them once more to the next one: while the receiver has its turn."""
+what the watch brought meanwhile; see ``turns.TURN``."""
 BLOCKS = {16: 4, 64: 2}
 """Of each receiver in one round. The API server's collections come between the rounds, as often as they would
-by themselves: left to chance, one doubles the time of a block. Half of their processor time is counted to
-each side, as if both cores were busy with it."""
+by themselves: left to chance, one doubles the time of a block. Half of what they would take is counted to
+each side."""
 ROUNDS = 25
-CORES = os.cpu_count() or 1
 PAUSE = 0.05
 """Seconds for the receiver to read what came while it was paused, and to be done with its own events."""
 
@@ -99,7 +96,7 @@ def _rates(
 
     settle(receiver)
     for turn in range(ROUNDS + 1):
-        collecting = stage.collect_if_due(2 * BLOCKS[senders] * BLOCK[senders]) / CORES
+        collecting = stage.collect_if_due(2 * BLOCKS[senders] * BLOCK[senders])
         if turn:  # the first warms both up
             for each in seconds:
                 seconds[each] += collecting / 2

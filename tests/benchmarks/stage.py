@@ -13,7 +13,7 @@ from pathlib import Path
 from e2e import kargo
 from e2e.controlplane import ControlPlane
 from e2e.controlplane.ports import HOST, free_ports
-from e2e.controlplane.process import Process
+from e2e.controlplane.process import Process, stat_fields
 from e2e.kargo.project import Project, webhook_path
 from e2e.receiver import ROOT, ReceiverProcess
 from tests.benchmarks import data, seeding
@@ -26,6 +26,7 @@ GARBAGE = 0.91e6
 EARLY = 0.3
 """Part of the room for garbage with which the API server may begin to collect, in order to be done before the
 heap is full: the most that Go's runtime leaves (``minTriggerRatioDistance`` in mgcpacer.go)."""
+CORES = os.cpu_count() or 1
 TICK = os.sysconf("SC_CLK_TCK")
 _BEGAN = time.monotonic()
 
@@ -40,7 +41,6 @@ class Stage:
         """Of the ClusterConfig's receiver, which matches the Warehouses of every Project."""
         self.token: str
         self.kubeconfig: Path
-        self._room = 1
         self._names = itertools.count(1)
 
     def __enter__(self) -> "Stage":
@@ -109,28 +109,24 @@ class Stage:
         ratio says.
         """
         self.plane.api.get("/debug/pprof/heap?gc=1")
-        self._room = self.room()
 
     def collect_if_due(self, patches: int) -> float:
         """Do so if the server might by itself within so many patches.
 
-        Returns the processor time that the server would by itself have spent on so much garbage: this
-        collection comes earlier, and so it takes more for each patch.
+        Returns the seconds, all cores busy, that the server would by itself have spent on so much garbage:
+        this collection comes earlier, and so it takes more for each patch.
         """
-        room = self.room()
-        full = self._room
-        if room > patches + EARLY * full:
+        metrics = self.plane.api.get("/metrics")
+        of_heap = r"^go_\w*?(heap_live|heap_alloc|next_gc)_bytes (\S+)$"
+        heap = dict(re.findall(of_heap, metrics, re.MULTILINE))
+        live, allocated, goal = (float(heap[name]) for name in ("heap_live", "heap_alloc", "next_gc"))
+        room, left = goal - live, goal - allocated
+        if left > patches * GARBAGE + EARLY * room:
             return 0.0
         before = cpu_seconds(self.plane.apiserver.pid)
         self.collect()
         took = cpu_seconds(self.plane.apiserver.pid) - before
-        return took * min(1.0, max(0.0, 1 - room / full))
-
-    def room(self) -> int:
-        """How many patches fill the API server's heap until it collects its garbage."""
-        metrics = self.plane.api.get("/metrics")
-        memory = dict(re.findall(r"^go_memstats_(\w+)_bytes (\S+)$", metrics, re.MULTILINE))
-        return int((float(memory["next_gc"]) - float(memory["heap_alloc"])) / GARBAGE)
+        return took / CORES * min(1.0, max(0.0, 1 - left / room))
 
     # -- clients
 
@@ -204,7 +200,7 @@ def peak_memory(pid: int) -> float:
 
 def cpu_seconds(pid: int) -> float:
     """Processor time that a process has used in all its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = stat_fields(pid)
     return (int(fields[11]) + int(fields[12])) / TICK
 
 

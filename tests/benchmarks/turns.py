@@ -1,7 +1,6 @@
 """Two processes that work in short turns, so that what the machine does from minute to minute meets both."""
 
 import asyncio
-import os
 import time
 from typing import Any, NamedTuple
 
@@ -17,7 +16,6 @@ PATCHES = 400
 QUIET = 0.03
 """Seconds without processor time, after which the API server has nothing to do: three ticks."""
 BUSY_LIMIT = 10.0
-CORES = os.cpu_count() or 1
 
 
 class Side(NamedTuple):
@@ -32,14 +30,14 @@ async def in_turns(stage: Stage, *sides: Side) -> list[float]:
 
     A turn lasts until the API server has finished what that side asked for, else the other would pay for it.
     The API server's collections of garbage come between the turns; what they would take by themselves is
-    counted to the sides in equal parts, as if all cores were busy with it.
+    counted to the sides in equal parts.
     """
     seconds = dict.fromkeys(sides, 0.0)
     for side in sides:
         side.process.pause()
     stage.collect()
     while left := [side for side in sides if not side.work.done()]:
-        collecting = stage.collect_if_due(PATCHES) / CORES
+        collecting = stage.collect_if_due(PATCHES)
         for side in left:
             seconds[side] += collecting / len(left)
             began = time.perf_counter()
