@@ -13,17 +13,19 @@ import prometheus_client
 import structlog
 import uvloop
 
-from controller import logs, settings, urls_command
-from controller.application import serve
-from controller.manager import PartFailed
-from controller.runtime import memory
-from controller.runtime.errors import ConfigurationError
-from controller.runtime.loop import Loop
-from controller.settings import SettingsError
-from webhook import history
-from webhook.journal import JournalError
-from webhook.listener import ServerError
-from webhook.tls import CertificateError
+from controller.application.application import serve
+from controller.cli import deliveries as history
+from controller.cli import settings
+from controller.cli import urls as urls_command
+from controller.cli.settings import SettingsError
+from controller.observability import logs
+from controller.process import memory
+from controller.process.event_loop import Loop
+from controller.process.manager import PartFailed
+from controller.runtime.api.errors import ConfigurationError
+from webhook.http.listener import ServerError
+from webhook.http.tls import CertificateError
+from webhook.journal.journal import JournalError
 
 PROGRAM = "kargo-azure-receiver"
 

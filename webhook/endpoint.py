@@ -17,9 +17,9 @@ from tornado.httputil import HTTPHeaders
 from webhook import answers
 from webhook.answers import Answer
 from webhook.delivery import Arrival, Deliveries, Delivery, clean
-from webhook.events import EVENT_GRID, BadPayload, Handshake, Ignored, Ping, Push, parse
 from webhook.gate import Gate
 from webhook.limits import Limits
+from webhook.payloads.parse import EVENT_GRID, BadPayload, Handshake, Ignored, Ping, Push, parse
 from webhook.ports import ReceiverLookup, WebhookMetrics
 
 log = structlog.get_logger()

@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 import uvloop
 
-from controller.runtime.wire import peek_token
+from controller.runtime.api.wire import peek_token
 from e2e.kargo import API
 from tests.benchmarks.data import Seed
 

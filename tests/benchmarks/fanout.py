@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from controller.runtime.informer import WATCH_RESTART_REASONS
+from controller.runtime.informer.informer import WATCH_RESTART_REASONS
 from e2e.controlplane.process import Process
 from e2e.receiver import ReceiverProcess
 from tests.benchmarks.bare import run

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from controller.kargo import Target
-from controller.target_index import TargetIndex
-from controller.warehouses import Warehouse, decode_warehouse
+from controller.kargo.objects import Target
+from controller.kargo.warehouse import Warehouse, decode_warehouse
+from controller.refreshing.target_index import TargetIndex
 from tests.benchmarks import data
 from tests.benchmarks.rows import Row, at_most
 from tests.benchmarks.stage import median

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from controller.kargo import Target
+from controller.cli.settings import DEFAULT_CONCURRENCY
+from controller.kargo.objects import Target
 from controller.runtime.clock import Timer
-from controller.runtime.workqueue import WorkQueue
-from controller.settings import DEFAULT_CONCURRENCY
+from controller.runtime.queue.workqueue import WorkQueue
 
 IN_FLIGHT = DEFAULT_CONCURRENCY
 PATCHES_PER_SECOND = 400.0

@@ -5,7 +5,8 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from controller import __main__, application
+from controller import __main__
+from controller.application import application
 from webhook.delivery import Arrival
 
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from controller.kargo import WAREHOUSES
-from controller.runtime.client import Client, load_configuration
-from controller.runtime.wire import parse_page, peek_token
+from controller.kargo.objects import WAREHOUSES
+from controller.runtime.api.client import Client, load_configuration
+from controller.runtime.api.wire import parse_page, peek_token
 from e2e.kargo.project import Project, image
 from tests.support.aio import run
 

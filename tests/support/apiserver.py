@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from controller.runtime.client import Configuration
+from controller.runtime.api.client import Configuration
 
 
 @dataclass

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from controller.runtime.loop import Loop
+from controller.process.event_loop import Loop
 
 T = TypeVar("T")
 

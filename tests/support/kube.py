@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from controller.kargo import EVENTS
-from controller.runtime.client import Client
-from controller.runtime.errors import ApiError, ConnectionFailed, MalformedResponse, status_error
-from controller.runtime.resource import Resource
+from controller.kargo.objects import EVENTS
+from controller.runtime.api.client import Client
+from controller.runtime.api.errors import ApiError, ConnectionFailed, MalformedResponse, status_error
+from controller.runtime.api.resource import Resource
 
 REVIEWS = "selfsubjectaccessreviews"
 REASONS = {404: "NotFound", 409: "Conflict"}
@@ -166,7 +166,6 @@ class FakeKube(Client):
         name: str,
         body: bytes,
         subresource: str | None = None,
-        field_manager: str,
         metadata_only: bool = False,
     ) -> bytes:
         request = Request("patch", resource, namespace or "", name, json.loads(body), subresource or "")

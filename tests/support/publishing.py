@@ -8,8 +8,9 @@ from collections import Counter
 from types import TracebackType
 from typing import Any
 
-from controller.access import AccessReviewer
-from controller.kargo import (
+from controller.cluster.access import AccessReviewer
+from controller.cluster.events import EventRecorder
+from controller.kargo.objects import (
     CLUSTER_CONFIGS,
     CONDITION,
     PROJECT_CONFIGS,
@@ -18,13 +19,12 @@ from controller.kargo import (
     decode_config,
     decode_secret,
 )
-from controller.kube_events import EventRecorder
-from controller.receiver_state import SecretState
-from controller.receiver_url import receiver_digest
-from controller.receivers import ConfigKey, ReceiverIndex
-from controller.runtime.resource import Resource
-from controller.runtime.workqueue import WorkQueue
-from controller.status import StatusReconciler
+from controller.receivers.index import ConfigKey, ReceiverIndex
+from controller.receivers.state import SecretState
+from controller.receivers.status import StatusReconciler
+from controller.receivers.url import receiver_digest
+from controller.runtime.api.resource import Resource
+from controller.runtime.queue.workqueue import WorkQueue
 from tests.support.clock import FakeClock
 from tests.support.kube import FakeKube, Request
 from tests.support.secrets import LONG, FakeSecrets

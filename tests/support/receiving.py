@@ -1,9 +1,9 @@
 """The index of receivers, with configs and Secrets that a test has it see."""
 
-from controller.kargo import Config, ReceiverSpec
-from controller.receiver_state import State
-from controller.receiver_url import receiver_digest
-from controller.receivers import ConfigKey, ReceiverIndex
+from controller.kargo.objects import Config, ReceiverSpec
+from controller.receivers.index import ConfigKey, ReceiverIndex
+from controller.receivers.state import State
+from controller.receivers.url import receiver_digest
 from tests.support.secrets import LONG, FakeSecrets
 
 SYSTEM = "kargo-system-resources"

@@ -6,12 +6,12 @@ from collections import Counter
 from types import TracebackType
 from typing import Self
 
-from controller.access import AccessReviewer
-from controller.batch import Batch
-from controller.kargo import PROMOTIONS, REFRESH_ANNOTATION, WAREHOUSES, Target
-from controller.kube_events import EventRecorder
-from controller.refresher import Refresher
-from controller.runtime.workqueue import WorkQueue
+from controller.cluster.access import AccessReviewer
+from controller.cluster.events import EventRecorder
+from controller.kargo.objects import PROMOTIONS, REFRESH_ANNOTATION, WAREHOUSES, Target
+from controller.refreshing.batch import Batch
+from controller.refreshing.refresher import Refresher
+from controller.runtime.queue.workqueue import WorkQueue
 from tests.support.clock import FakeClock
 from tests.support.kube import FakeKube, Request
 

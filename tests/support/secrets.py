@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from controller.kargo import Secret
-from controller.receiver_state import UNREADABLE, SecretState
-from controller.receivers import ConfigKey, SecretRef
+from controller.kargo.objects import Secret
+from controller.receivers.index import ConfigKey, SecretRef
+from controller.receivers.state import UNREADABLE, SecretState
 
 LONG = b"a-secret-of-some-length"
 

@@ -16,9 +16,9 @@ from tests.support.fakes import (
 )
 from webhook.delivery import Deliveries
 from webhook.endpoint import Endpoint
+from webhook.http.server import WebhookServer
+from webhook.http.tls import Certificate
 from webhook.limits import Limits
-from webhook.server import WebhookServer
-from webhook.tls import Certificate
 
 PATH = "/azure/" + digest("kargo-demo/az")
 """The path of the one receiver that a Site serves."""

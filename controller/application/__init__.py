@@ -1,0 +1,1 @@
+"""Builds the running receiver from its parts."""

@@ -1,0 +1,252 @@
+"""The composition root: the only module that knows both the controller and the webhook.
+
+Start: caches, then the receivers' Secrets, then workers, then what the journal left undone, then the public
+port. Stop: in reverse, and what can't be finished in time stays in the journal.
+"""
+
+import asyncio
+import signal
+
+import prometheus_client
+import structlog
+from prometheus_client import CollectorRegistry
+
+from controller.application.gauges import connect_caches, connect_handled, connect_journal, connect_queue
+from controller.application.informers import Caches
+from controller.cli.settings import Settings
+from controller.cluster.access import AccessReviewer
+from controller.cluster.events import EventRecorder
+from controller.kargo.objects import Target
+from controller.observability.metrics import Metrics
+from controller.process import memory
+from controller.process.manager import Manager
+from controller.receivers.index import ConfigKey
+from controller.receivers.status import StatusReconciler
+from controller.refreshing.dispatcher import Dispatcher
+from controller.refreshing.recent_deliveries import WINDOW, RecentDeliveries
+from controller.refreshing.refresher import Refresher
+from controller.refreshing.unhandled import HandledTracker
+from controller.runtime.api.client import Client, Configuration, load_configuration
+from controller.runtime.clock import SystemClock
+from controller.runtime.queue.workqueue import WorkQueue
+from webhook.admin.server import AdminServer
+from webhook.delivery import Deliveries
+from webhook.endpoint import Endpoint
+from webhook.http.server import WebhookServer
+from webhook.http.tls import Certificate
+from webhook.journal.journal import Journal, JournalError
+from webhook.limits import Limits
+
+NAME = "kargo-azure-receiver"
+"""Under which the API server knows us: as its client, and as the author of changes."""
+DRAIN_SECONDS = 5.0
+"""Seconds of answering on after SIGTERM: until every load balancer has learned that this endpoint is gone."""
+SECRETS_PATIENCE = 10.0
+"""Seconds that the public port waits for the receivers' Secrets, so that a replica that takes over knows
+them; no longer, since one that can't be read must not keep the others waiting."""
+OTHER_REQUESTS = 64
+"""Connections to the API server beside those for patches: Secrets read live, status, Events."""
+SIGN_OF_LIFE_SECONDS = 10.0
+
+log = structlog.get_logger()
+
+
+class Application:
+    """All parts of the running receiver, wired."""
+
+    def __init__(
+        self, options: Settings, version: str, configuration: Configuration, journal: Journal
+    ) -> None:
+        """Build every part; raises ConfigurationError or CertificateError."""
+        self._options = options
+        self._journal = journal
+        self._version = version
+        self._ready = False
+        self._clock = clock = SystemClock()
+        registry = CollectorRegistry()
+        for collector in (
+            prometheus_client.ProcessCollector,
+            prometheus_client.PlatformCollector,
+            prometheus_client.GCCollector,
+        ):
+            collector(registry=registry)
+        metrics = Metrics(registry, version=version)
+        self.client = Client(
+            configuration,
+            observer=metrics.api(),
+            concurrency=options.refresh_concurrency + OTHER_REQUESTS,
+            user_agent=f"{NAME}/{version}",
+            field_manager=NAME,
+        )
+        access = AccessReviewer(self.client, clock)
+        self._events = EventRecorder(self.client, clock)
+        self._caches = Caches(
+            self.client, clock=clock, system_namespace=options.system_namespace, observer=metrics
+        )
+        self._refreshes: WorkQueue[Target] = WorkQueue("refresh", clock, observer=metrics.queue("refresh"))
+        self._refresher = Refresher(
+            self.client,
+            self._refreshes,
+            clock=clock,
+            access=access,
+            events=self._events,
+            metrics=metrics,
+            workers=options.refresh_concurrency,
+        )
+        dispatcher = Dispatcher(
+            warehouses=self._caches.warehouse_index,
+            promotions=self._caches.promotion_index,
+            refresher=self._refresher,
+            recent=RecentDeliveries(),
+            watch=self._caches,
+            clock=clock,
+        )
+        self._caches.warehouse_index.on_enter(dispatcher.entered)
+        self._statuses: WorkQueue[ConfigKey] = WorkQueue("status", clock, observer=metrics.queue("status"))
+        self._status = StatusReconciler(
+            self.client,
+            self._statuses,
+            receivers=self._caches.receivers,
+            base_url=options.base_url,
+            system_namespace=options.system_namespace,
+            clock=clock,
+            access=access,
+            events=self._events,
+            metrics=metrics,
+        )
+        if options.publish_status:
+            self._caches.receivers.on_change(self._status.changed)
+        limits = Limits()
+        self._certificate = None
+        if options.tls_cert is not None and options.tls_key is not None:
+            self._certificate = Certificate(options.tls_cert, options.tls_key, metrics=metrics)
+        self._deliveries = Deliveries(
+            dispatcher, journal, metrics, reply_seconds=options.reply_timeout, limits=limits
+        )
+        self._server = WebhookServer(
+            Endpoint(self._caches.receivers, self._deliveries, metrics, limits),
+            address=options.bind_address,
+            port=options.port,
+            certificate=self._certificate,
+        )
+        self._admin = AdminServer(
+            registry,
+            alive=list,
+            ready=self._not_ready,
+            address=options.bind_address,
+            port=options.admin_port,
+        )
+        handled = HandledTracker(clock, metrics)
+        self._caches.warehouses.add_handler(handled)
+        connect_handled(metrics, handled)
+        connect_queue(metrics, self._refreshes)
+        connect_queue(metrics, self._statuses)
+        connect_caches(metrics, self._caches, clock)
+        connect_journal(metrics, journal)
+
+    async def run(self, manager: Manager) -> None:
+        """Serve until asked to stop, then wind up. Raises ServerError if a port can't be had."""
+        self._admin.start()
+        manager.at_end("admin", self._admin.close)
+        log.info("starting", version=self._version, admin_port=self._admin.port)
+        self._caches.start(manager)
+        manager.start("events", self._events.run())
+        if self._certificate is not None:
+            manager.start("certificate", self._certificate.run())
+        if not await manager.until_stopping(self._caches.wait_synced()):
+            return
+        memory.settle()
+        self._caches.follow_secrets(manager)
+        await manager.until_stopping(self._secrets_tried())
+        refreshing = manager.start("refresher", self._refresher.controller.run())
+        publishing = manager.start("status", self._status.controller.run())
+        await self._resume()
+        self._server.start()
+        self._ready = True
+        manager.start("sign of life", self._report_life())
+        log.info("serving", port=self._server.port, tls=self._certificate is not None)
+        await manager.stopping.wait()
+        await self._stop(manager, refreshing, publishing)
+
+    async def _secrets_tried(self) -> None:
+        try:
+            async with asyncio.timeout(SECRETS_PATIENCE):
+                await self._caches.secrets.wait_tried()
+        except TimeoutError:
+            log.warning("secrets_not_read_in_time", seconds=SECRETS_PATIENCE)
+
+    async def _resume(self) -> None:
+        """Refresh again what the journal says was accepted and not finished, or came just before the end."""
+        count = 0
+        async for arrival, owed in self._journal.to_resume(window=WINDOW):
+            self._deliveries.resume(arrival, owed=owed)
+            count += 1
+        if count:
+            log.info("deliveries_resumed", count=count)
+
+    async def _report_life(self) -> None:
+        while True:
+            self._journal.sign_of_life(self._caches.current_since())
+            await self._clock.sleep(SIGN_OF_LIFE_SECONDS)
+
+    async def _stop(
+        self, manager: Manager, refreshing: asyncio.Task[None], publishing: asyncio.Task[None]
+    ) -> None:
+        """Not ready; answer for a while; stop accepting; finish what was accepted; leave the rest."""
+        self._ready = False
+        self._server.begin_drain()
+        log.info("stopping", drain=DRAIN_SECONDS, timeout=self._options.shutdown_timeout)
+        await _first(manager.hurry.wait(), asyncio.sleep(DRAIN_SECONDS))
+        self._server.stop_accepting()
+        deadline = self._clock.monotonic() + (
+            0.0 if manager.hurry.is_set() else self._options.shutdown_timeout
+        )
+        await _first(
+            manager.hurry.wait(), self._server.finished(max(0.0, deadline - self._clock.monotonic()))
+        )
+        for task, queue in ((refreshing, self._refreshes), (publishing, self._statuses)):
+            manager.may_end(task)
+            queue.shut_down()
+        left = max(0.0, deadline - self._clock.monotonic())
+        await _first(manager.hurry.wait(), asyncio.sleep(left), asyncio.wait((refreshing,)))
+        await self._deliveries.close()
+        log.info("stopped", pending=self._journal.pending)
+
+    def _not_ready(self) -> list[str]:
+        if self._ready:
+            return []
+        missing = [f"cache of {kind} is not synced" for kind in self._caches.not_synced()]
+        return missing or ["the public port is closed"]
+
+
+async def _first(*waits: object) -> None:
+    """Wait for the first of several awaitables, and cancel the others."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]  # type: ignore[call-overload]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def serve(options: Settings, version: str) -> None:
+    """Run the receiver until SIGTERM or SIGINT.
+
+    Raises ConfigurationError, JournalError or CertificateError for what was set wrong, ServerError for a port
+    that can't be had, and PartFailed if a part fails while running.
+    """
+    configuration = await load_configuration(options.kubeconfig)
+    manager = Manager()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, manager.ask_to_stop)
+    if options.data_dir is not None:
+        try:
+            options.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise JournalError(f"cannot make {options.data_dir} for the journal: {error.strerror}") from error
+    journal = await Journal.open(options.data_dir)
+    manager.at_end("journal", journal.close)
+    application = Application(options, version, configuration, journal)
+    manager.at_end("client", application.client.close)
+    await manager.run(application.run(manager))

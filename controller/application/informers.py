@@ -1,0 +1,103 @@
+"""The informers and the indexes they keep: everything this process knows of the cluster."""
+
+from typing import Any
+
+from controller.kargo.objects import (
+    CLUSTER_CONFIGS,
+    PROJECT_CONFIGS,
+    PROMOTIONS,
+    WAREHOUSES,
+    Config,
+    decode_config,
+)
+from controller.kargo.promotion import Promotion, decode_promotion
+from controller.kargo.warehouse import Warehouse, decode_warehouse
+from controller.process.manager import Manager
+from controller.receivers.index import ReceiverIndex, SecretRef
+from controller.receivers.secret_watches import SecretWatches
+from controller.refreshing.target_index import TargetIndex
+from controller.runtime.api.client import Client
+from controller.runtime.clock import Clock
+from controller.runtime.informer.informer import Informer, InformerObserver
+
+
+class Caches:
+    """What is needed to answer an event: Warehouses, Promotions and receivers, each indexed.
+
+    Warehouses and ProjectConfigs must be readable before anything is served; the other kinds count as empty
+    while they are absent or forbidden.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        clock: Clock,
+        system_namespace: str,
+        observer: InformerObserver,
+    ) -> None:
+        self._clock = clock
+        self.warehouse_index = TargetIndex()
+        self.promotion_index = TargetIndex()
+        self.secrets = SecretWatches(client, clock=clock, changed=self._secret_changed, observer=observer)
+        self.receivers = ReceiverIndex(system_namespace=system_namespace, secrets=self.secrets)
+
+        self.warehouses: Informer[Warehouse] = Informer(
+            client, WAREHOUSES, decode_warehouse, kind="Warehouse", clock=clock, observer=observer
+        )
+        self.project_configs: Informer[Config] = Informer(
+            client, PROJECT_CONFIGS, decode_config, kind="ProjectConfig", clock=clock, observer=observer
+        )
+        self.cluster_configs: Informer[Config] = Informer(
+            client,
+            CLUSTER_CONFIGS,
+            decode_config,
+            kind="ClusterConfig",
+            clock=clock,
+            absent_is_empty=True,
+            observer=observer,
+        )
+        self.promotions: Informer[Promotion] = Informer(
+            client,
+            PROMOTIONS,
+            decode_promotion,
+            kind="Promotion",
+            clock=clock,
+            absent_is_empty=True,
+            observer=observer,
+        )
+        self.warehouses.add_handler(self.warehouse_index)
+        self.promotions.add_handler(self.promotion_index)
+        self.project_configs.add_handler(self.receivers)
+        self.cluster_configs.add_handler(self.receivers)
+
+    @property
+    def informers(self) -> list[Informer[Any]]:
+        """The informers of whole kinds; Secrets have one each, see ``secrets``."""
+        return [self.warehouses, self.project_configs, self.cluster_configs, self.promotions]
+
+    def start(self, manager: Manager) -> None:
+        """Begin to list and watch, Secrets excepted."""
+        for informer in self.informers:
+            manager.start(f"informer {informer.kind}", informer.run())
+
+    def follow_secrets(self, manager: Manager) -> None:
+        """Begin to list and watch the Secrets that receivers refer to: later, since each has a connection."""
+        manager.start("informer Secret", self.secrets.run())
+
+    async def wait_synced(self) -> None:
+        """Return when every kind was listed and handled once."""
+        for informer in self.informers:
+            await informer.wait_synced()
+
+    def not_synced(self) -> list[str]:
+        """Return the kinds that were not listed yet."""
+        return [informer.kind for informer in self.informers if not informer.has_synced]
+
+    def current_since(self) -> float:
+        """Return the Unix time up to which the cache of Warehouses is known to hold all that had happened."""
+        silent = self._clock.monotonic() - self.warehouses.last_activity
+        return self._clock.time() - max(0.0, silent)
+
+    def _secret_changed(self, ref: SecretRef) -> None:
+        self.receivers.secret_changed(ref)

@@ -1,0 +1,1 @@
+"""The commands, their settings and what they print."""

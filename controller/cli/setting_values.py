@@ -1,0 +1,121 @@
+"""Values of settings, in the spelling that Kargo accepts: Go durations, Go booleans, level names.
+
+Every function raises ValueError with a message that says what is accepted.
+"""
+
+import re
+from urllib.parse import urlsplit
+
+from controller.observability import logs
+
+_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.IGNORECASE)
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_TRUE = {"1", "t", "true", "yes", "on"}
+_FALSE = {"0", "f", "false", "no", "off"}
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
+
+LONGEST = 86_400.0
+"""Seconds: no setting of ours is sensibly longer than a day."""
+
+
+def duration(text: str) -> float:
+    """Read a Go duration such as ``4s``, ``1m30s`` or ``500ms``; return seconds, at most a day."""
+    given = text.strip()
+    if given in ("0", "+0", "-0"):
+        return 0.0
+    rest = given.removeprefix("+")
+    total, position = 0.0, 0
+    for part in _DURATION_PART.finditer(rest):
+        if part.start() != position:
+            break
+        total += float(part.group(1)) * _UNITS[part.group(2).lower()]
+        position = part.end()
+    if not rest or position != len(rest):
+        raise ValueError("is not a duration such as 4s, 1m30s or 500ms")
+    if total > LONGEST:
+        raise ValueError("is longer than 24h")
+    return total
+
+
+def positive_duration(text: str) -> float:
+    """Read a Go duration above zero; return seconds."""
+    seconds = duration(text)
+    if seconds <= 0:
+        raise ValueError("must be longer than 0s")
+    return seconds
+
+
+def boolean(text: str) -> bool:
+    """Read a boolean in any case: true/false, t/f, 1/0 (Go's), and yes/no, on/off."""
+    value = text.strip().lower()
+    if value in _TRUE:
+        return True
+    if value in _FALSE:
+        return False
+    raise ValueError("is neither true nor false")
+
+
+def port(text: str) -> int:
+    """Read a TCP port, 0 (any free one) to 65535."""
+    return _whole(text, 0, 65_535)
+
+
+def concurrency(text: str) -> int:
+    """Read a number of concurrent patches, 1 to 512."""
+    return _whole(text, 1, 512)
+
+
+def level(text: str) -> str:
+    """Read the name of a log level."""
+    name = text.strip().lower()
+    if name not in logs.LEVELS:
+        raise ValueError(f"is none of {', '.join(logs.LEVELS)}")
+    return name
+
+
+def log_format(text: str) -> str:
+    """Read the name of a log format."""
+    name = text.strip().lower()
+    if name not in ("json", "console"):
+        raise ValueError("is neither json nor console")
+    return name
+
+
+def namespace(text: str) -> str:
+    """Read the name of a namespace."""
+    name = text.strip()
+    if not _DNS_LABEL.match(name):
+        raise ValueError("is no name of a namespace")
+    return name
+
+
+def base_url(text: str) -> str:
+    """Read an absolute http or https URL without query and fragment."""
+    given = text.strip()
+    try:
+        parts = urlsplit(given)
+        parts.port  # noqa: B018 - raises ValueError for a port that is none
+    except ValueError as error:
+        # Its message would repeat the value, however long that is.
+        raise ValueError("is no URL: its host or port makes no sense") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("is no absolute URL such as https://kargo.example.com/webhooks")
+    if parts.query or parts.fragment or "?" in given or "#" in given:
+        raise ValueError("must have neither query nor fragment")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold a user name or password")
+    return given
+
+
+def text(value: str) -> str:
+    """Read any text that is not blank."""
+    if not value.strip():
+        raise ValueError("is blank")
+    return value
+
+
+def _whole(given: str, low: int, high: int) -> int:
+    stripped = given.strip()
+    if not re.fullmatch(r"\d{1,9}", stripped, re.ASCII) or not low <= int(stripped) <= high:
+        raise ValueError(f"is no whole number from {low} to {high}")
+    return int(stripped)

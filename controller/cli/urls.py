@@ -1,0 +1,181 @@
+"""``kargo-azure-receiver urls``: the receivers' URLs, read from the cluster, for an operator.
+
+It computes what the running receiver computes, from the same objects, with the rights of whoever calls it.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from controller.cli import setting_values as values
+from controller.kargo.objects import (
+    CLUSTER_CONFIG_NAME,
+    CLUSTER_CONFIGS,
+    PROJECT_CONFIGS,
+    Config,
+    ReceiverSpec,
+    decode_config,
+)
+from controller.receivers.live_secret import read_live
+from controller.receivers.state import ReceiverState, State, conflict, judge
+from controller.receivers.url import digest_in, receiver_name, receiver_url
+from controller.runtime.api.client import Client
+from controller.runtime.api.configuration import load_configuration
+from controller.runtime.api.errors import ApiError, ConfigurationError, Forbidden, NotFound
+from controller.runtime.api.resource import Resource
+
+FOUND_PROBLEMS, FAILED = 1, 2
+PAGE = 500
+"""Configs asked for at a time."""
+
+
+class Row(NamedTuple):
+    """One receiver in the listing."""
+
+    namespace: str
+    receiver: str
+    url: str
+    problem: str
+
+
+class _Page(msgspec.Struct):
+    items: list[msgspec.Raw] = []
+    metadata: dict[str, Any] = {}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``urls``."""
+    parser.add_argument(
+        "-n",
+        "--namespace",
+        metavar="PROJECT",
+        help="one Project's receivers (default: all, ClusterConfig's too)",
+    )
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="default: table")
+    parser.add_argument("--kubeconfig", metavar="FILE", help="default: as for kubectl [KUBECONFIG]")
+    parser.add_argument(
+        "--base-url",
+        metavar="URL",
+        help="public base URL; default: the one found in status [EXTERNAL_WEBHOOK_SERVER_BASE_URL]",
+    )
+    parser.add_argument(
+        "--system-resources-namespace",
+        metavar="NAMESPACE",
+        help="where the Secrets of ClusterConfig's receivers are "
+        "[SYSTEM_RESOURCES_NAMESPACE; default kargo-system-resources]",
+    )
+
+
+async def run(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:
+    """Print the listing; return 0, 1 if a receiver has a problem, or 2 if it could not be made."""
+    try:
+        base_url = arguments.base_url or environ.get("EXTERNAL_WEBHOOK_SERVER_BASE_URL") or ""
+        if base_url:
+            base_url = values.base_url(base_url)
+        system = values.namespace(
+            arguments.system_resources_namespace
+            or environ.get("SYSTEM_RESOURCES_NAMESPACE")
+            or "kargo-system-resources"
+        )
+        client = Client(
+            await load_configuration(arguments.kubeconfig or environ.get("KUBECONFIG") or None),
+            user_agent="kargo-azure-receiver",
+        )
+    except (ValueError, ConfigurationError) as error:
+        return _fail(str(error))
+    try:
+        rows = await listing(client, arguments.namespace, base_url, system)
+    except Forbidden as error:
+        where = f"in namespace {error.namespace}" if error.namespace else "in all namespaces"
+        return _fail(f"you lack the right to {error.verb} {error.resource} {where}")
+    except ApiError as error:
+        return _fail(str(error))
+    finally:
+        await client.close()
+    if arguments.output == "json":
+        print(json.dumps([row._asdict() for row in rows], indent=2))  # noqa: T201
+    else:
+        _print_table(rows)
+    return FOUND_PROBLEMS if any(row.problem for row in rows) else 0
+
+
+async def listing(client: Client, namespace: str | None, base_url: str, system_namespace: str) -> list[Row]:
+    """Read the configs and Secrets, and judge every Azure receiver. Raises ApiError."""
+    configs = await _configs(client, PROJECT_CONFIGS, namespace)
+    configs = [config for config in configs if config.name == config.namespace]
+    if namespace is None:
+        try:
+            found = await _configs(client, CLUSTER_CONFIGS, None)
+            configs += [config for config in found if config.name == CLUSTER_CONFIG_NAME]
+        except NotFound:
+            pass  # a cluster without that CRD has no such receivers
+    judged = [
+        (config, await _state(client, config, spec, system_namespace))
+        for config in configs
+        for spec in config.receivers
+    ]
+    users: dict[str, list[str]] = {}
+    for config, state in judged:
+        if state.digest:
+            users.setdefault(state.digest, []).append(receiver_name(config.namespace, state.name))
+    return [_row(config, state, users, base_url) for config, state in judged]
+
+
+async def _configs(client: Client, resource: Resource, namespace: str | None) -> list[Config]:
+    configs: list[Config] = []
+    token = None
+    while True:
+        raw = await client.list_page(resource, namespace=namespace, limit=PAGE, continue_token=token)
+        page = msgspec.json.decode(raw, type=_Page)
+        configs += [decode_config(item, lambda _namespace, _name: None) for item in page.items]
+        token = page.metadata.get("continue")
+        if not token:
+            return configs
+
+
+async def _state(client: Client, config: Config, spec: ReceiverSpec, system_namespace: str) -> ReceiverState:
+    namespace = config.namespace or system_namespace
+    refused = "you lack the right to get secrets there"
+    secret = await read_live(client, namespace, spec.secret, refused=refused)
+    return judge(spec, config.namespace, namespace, secret)[0]
+
+
+def _row(config: Config, state: ReceiverState, users: Mapping[str, Sequence[str]], base_url: str) -> Row:
+    namespace = config.namespace or "cluster"
+    if state.digest and len(users[state.digest]) > 1:
+        state = conflict(state.name, list(users[state.digest]))
+    published = next(
+        (entry for entry in config.entries if entry.get("name") == state.name and entry.get("url")), {}
+    )
+    url, problem = str(published.get("url", "")), state.message
+    if state.state is State.SERVED:
+        stale = bool(url) and digest_in(published.get("path")) != state.digest
+        if base_url:
+            url = receiver_url(base_url, state.digest)
+        elif not url or stale:
+            url = ""
+            problem = problem or "status has no current URL: is the receiver running? (or give --base-url)"
+    elif state.state is State.FAULTY:
+        url = ""
+    return Row(namespace, state.name, url, problem)
+
+
+def _print_table(rows: Sequence[Row]) -> None:
+    if not rows:
+        print("no Azure receivers found")  # noqa: T201
+        return
+    header = Row("NAMESPACE", "RECEIVER", "URL", "PROBLEM")
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(3)]
+    for row in [header, *rows]:
+        line = "  ".join(text.ljust(width) for text, width in zip(row[:3], widths, strict=True))
+        print(f"{line}  {row.problem}".rstrip())  # noqa: T201
+
+
+def _fail(message: str) -> int:
+    print(f"kargo-azure-receiver urls: {message}", file=sys.stderr)  # noqa: T201
+    return FAILED

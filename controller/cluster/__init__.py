@@ -1,0 +1,1 @@
+"""What the API server offers beside objects: access reviews and Events."""

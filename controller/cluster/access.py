@@ -1,0 +1,113 @@
+"""Asks the API server whether a refused request was refused for want of a right (SelfSubjectAccessReview).
+
+A 403 has two causes that call for opposite answers: a missing RBAC rule heals when someone adds it, an
+admission plugin's refusal is final. Their texts must not be told apart by matching words.
+"""
+
+import asyncio
+
+import msgspec
+import structlog
+
+from controller.runtime.api.client import Client
+from controller.runtime.api.errors import ApiError
+from controller.runtime.api.resource import Resource
+from controller.runtime.clock import Clock
+
+REVIEWS = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews")
+
+REMEMBERED = 30.0
+"""Seconds for which a "no" is kept: ten thousand refused Warehouses ask once, and a right that appears is
+seen when the retry comes 30 s later."""
+REMEMBERED_GRANT = 1.0
+"""Seconds for which a "yes" is kept: it makes a refusal final, so it must not be older than the refusal by
+much."""
+
+log = structlog.get_logger()
+
+
+_Question = tuple[str, Resource, str, str]
+"""(verb, resource, namespace, subresource)"""
+
+
+class _Status(msgspec.Struct):
+    allowed: bool = False
+
+
+class _Review(msgspec.Struct):
+    status: _Status = msgspec.field(default_factory=_Status)
+
+
+class AccessReviewer:
+    """Answers "may we?" for (verb, resource, namespace), remembers it, and logs a missing right once."""
+
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._answers: dict[_Question, tuple[float, asyncio.Task[bool | None]]] = {}
+        self._reported: set[_Question] = set()
+
+    async def allowed(
+        self, verb: str, resource: Resource, namespace: str, subresource: str = ""
+    ) -> bool | None:
+        """Return whether RBAC grants it; None if the API server could not be asked."""
+        key = (verb, resource, namespace, subresource)
+        now = self._clock.monotonic()
+        known = self._answers.get(key)
+        if known is None or now - known[0] > _lifetime(known[1]):
+            self._forget_old(now)
+            known = (now, asyncio.ensure_future(self._ask(*key)))
+            self._answers[key] = known
+        # Many wait for one review: a waiter that is cancelled must not cancel it for the others.
+        answer = await asyncio.shield(known[1])
+        if answer is False and key not in self._reported:
+            self._reported.add(key)
+            log.error(
+                "right_missing",
+                verb=verb,
+                resource=_display(resource, subresource),
+                namespace=namespace or "all namespaces",
+            )
+        elif answer and key in self._reported:
+            self._reported.discard(key)
+        return answer
+
+    def granted(self, verb: str, resource: Resource, namespace: str) -> None:
+        """Say that a request of this kind was let through: the next refusal is reported anew."""
+        if self._reported:
+            self._reported.discard((verb, resource, namespace, ""))
+
+    def _forget_old(self, now: float) -> None:
+        if len(self._answers) > 1000:
+            self._answers = {k: v for k, v in self._answers.items() if now - v[0] <= REMEMBERED}
+
+    async def _ask(self, verb: str, resource: Resource, namespace: str, subresource: str) -> bool | None:
+        attributes = {"verb": verb, "group": resource.group, "resource": resource.plural}
+        if subresource:
+            attributes["subresource"] = subresource
+        if namespace:
+            attributes["namespace"] = namespace
+        body = {
+            "apiVersion": f"{REVIEWS.group}/{REVIEWS.version}",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        try:
+            answer = await self._client.create(REVIEWS, body=msgspec.json.encode(body))
+            return msgspec.json.decode(answer, type=_Review).status.allowed
+        except (ApiError, msgspec.MsgspecError):
+            return None
+
+
+def _lifetime(task: "asyncio.Task[bool | None]") -> float:
+    """Return for how many seconds an answer, or a question that is under way, is good."""
+    if not task.done():
+        return REMEMBERED
+    if task.cancelled() or task.result() is None:
+        return -1.0  # could not be asked: no answer
+    return REMEMBERED_GRANT if task.result() else REMEMBERED
+
+
+def _display(resource: Resource, subresource: str) -> str:
+    plural = f"{resource.plural}/{subresource}" if subresource else resource.plural
+    return f"{plural}.{resource.group}" if resource.group else plural

@@ -1,0 +1,144 @@
+"""Emits Kubernetes Events, so that ``kubectl describe`` shows what concerns an object of the user's.
+
+Events are help, not duty: they are sent in the background, at a bounded rate, and dropped when that is not
+enough or when we lack the right. The log and the metrics always say the same.
+"""
+
+import asyncio
+import os
+import time
+from collections import OrderedDict
+from typing import NamedTuple
+
+import msgspec
+import structlog
+
+from controller.kargo.objects import EVENTS
+from controller.runtime.api.client import Client
+from controller.runtime.api.errors import ApiError, Forbidden
+from controller.runtime.api.resource import Resource
+from controller.runtime.clock import Clock
+
+WARNING, NORMAL = "Warning", "Normal"
+
+COMPONENT = "kargo-azure-receiver"
+QUEUE_LIMIT = 1000
+"""Events waiting to be sent; more are dropped."""
+REPEAT_AFTER = 600.0
+"""Seconds before the same Event (object, reason, message) is sent again."""
+REMEMBERED = 10_000
+"""Events remembered for ``REPEAT_AFTER``."""
+MESSAGE_LIMIT = 1024
+"""Characters: what the API server takes as an Event's message."""
+PAUSE = 0.1
+"""Seconds between two Events: ten a second is far below what would disturb the API server."""
+
+log = structlog.get_logger()
+
+
+class _Note(NamedTuple):
+    """An Event that waits to be sent."""
+
+    level: str
+    resource: Resource
+    kind: str
+    namespace: str
+    name: str
+    reason: str
+    message: str
+    uid: str
+    at: float
+    """Unix time in seconds."""
+
+    def encode(self) -> bytes:
+        """Return the object to be created, as JSON (v1.Event)."""
+        group, version = self.resource.group, self.resource.version
+        regarding = {
+            "apiVersion": f"{group}/{version}" if group else version,
+            "kind": self.kind,
+            "name": self.name,
+        }
+        if self.namespace:
+            regarding["namespace"] = self.namespace
+        if self.uid:
+            regarding["uid"] = self.uid
+        message = self.message
+        if len(message) > MESSAGE_LIMIT:
+            message = message[: MESSAGE_LIMIT - 1] + "…"
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.at))
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            # As client-go names them; a random suffix, since replicas may speak of one object at one moment.
+            "metadata": {"name": f"{self.name[:200]}.{os.urandom(8).hex()}"},
+            "involvedObject": regarding,
+            "type": self.level,
+            "reason": self.reason,
+            "message": message,
+            "source": {"component": COMPONENT},
+            "reportingComponent": COMPONENT,
+            "firstTimestamp": stamp,
+            "lastTimestamp": stamp,
+            "count": 1,
+        }
+        return msgspec.json.encode(event)
+
+
+class EventRecorder:
+    """Sends Events in the background; ``run`` does the sending."""
+
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._queue: asyncio.Queue[_Note] = asyncio.Queue(QUEUE_LIMIT)
+        self._sent: OrderedDict[tuple[str, ...], float] = OrderedDict()
+        self._forbidden = False
+
+    def emit(
+        self,
+        level: str,
+        resource: Resource,
+        kind: str,
+        namespace: str,
+        name: str,
+        reason: str,
+        message: str,
+        uid: str = "",
+        *,
+        repeat: bool = False,
+    ) -> None:
+        """Emit an Event, unless it is no ``repeat`` and the same was said within the last ten minutes.
+
+        ``level`` is WARNING or NORMAL.
+        """
+        now = self._clock.monotonic()
+        key = (kind, namespace, name, reason, message)
+        last = self._sent.get(key)
+        if last is not None and now - last < REPEAT_AFTER and not repeat:
+            return
+        self._sent[key] = now
+        self._sent.move_to_end(key)
+        while len(self._sent) > REMEMBERED:
+            self._sent.popitem(last=False)
+        note = _Note(level, resource, kind, namespace, name, reason, message, uid, self._clock.time())
+        try:
+            self._queue.put_nowait(note)
+        except asyncio.QueueFull:
+            log.warning("event_dropped", kind=kind, namespace=namespace, name=name, reason=reason)
+
+    async def run(self) -> None:
+        """Send what is emitted, until cancelled."""
+        while True:
+            note = await self._queue.get()
+            # Events about cluster-scoped objects live in the namespace "default".
+            namespace = note.namespace or "default"
+            try:
+                await self._client.create(EVENTS, namespace=namespace, body=note.encode())
+                self._forbidden = False
+            except Forbidden:
+                if not self._forbidden:
+                    self._forbidden = True
+                    log.error("right_missing", verb="create", resource="events", namespace=namespace)
+            except ApiError as error:
+                log.warning("event_not_sent", namespace=namespace, error=str(error))
+            await self._clock.sleep(PAUSE)

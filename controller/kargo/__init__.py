@@ -1,0 +1,1 @@
+"""Kargo's objects, as far as they are read."""

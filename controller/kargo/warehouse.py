@@ -1,0 +1,122 @@
+"""What is kept of a Warehouse, and how it is read from an object that may hold nonsense.
+
+The index over Warehouses is a ``TargetIndex``, keyed by the repository keys of their subscriptions.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from controller.kargo.objects import Known, Metadata, Target, decode_parts, field
+from controller.repositories.keys import subscription_key
+
+
+class Warehouse(msgspec.Struct, gc=False):
+    """What is kept of a Warehouse: about 0.7 KB."""
+
+    target: Target
+    uid: str
+    version: str
+    keys: tuple[str, ...]
+    """The distinct index keys of its subscriptions."""
+    fingerprint: int
+    """Hash of the subscriptions' JSON: an update that leaves it as it was keeps ``keys`` as they were."""
+    requested: str
+    """The value of the refresh annotation while Kargo has not handled it, else empty."""
+    handled: str
+    """While that is so: what Kargo has handled last; else empty."""
+
+    @property
+    def namespace(self) -> str:
+        """Its Project."""
+        return self.target.namespace
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.target.name
+
+
+class _Repository(msgspec.Struct, rename={"repo_url": "repoURL"}):
+    repo_url: str = ""
+
+
+class _Subscription(msgspec.Struct):
+    git: _Repository | None = None
+    image: _Repository | None = None
+    chart: _Repository | None = None
+
+
+class _WarehouseSpec(msgspec.Struct):
+    subscriptions: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+class _WarehouseStatus(msgspec.Struct, rename="camel"):
+    last_handled_refresh: Any = None
+
+
+class _WarehouseJSON(msgspec.Struct):
+    metadata: Metadata
+    spec: _WarehouseSpec | None = None
+    status: _WarehouseStatus | None = None
+
+
+_warehouse = msgspec.json.Decoder(_WarehouseJSON)
+_subscriptions = msgspec.json.Decoder(list[_Subscription])
+
+
+def decode_warehouse(raw: bytes | msgspec.Raw, known: Known) -> Warehouse:
+    """Decode one Warehouse; reuse the stored one's identity and keys where they are the same."""
+    stored: Warehouse | None
+    try:
+        wire = _warehouse.decode(raw)
+    except (msgspec.ValidationError, RecursionError):
+        parts = decode_parts(raw)
+        meta = parts.metadata
+        subscriptions: bytes = msgspec.json.encode(field(parts.spec, "subscriptions"))
+        handled = field(parts.status, "lastHandledRefresh")
+    else:
+        meta = wire.metadata
+        subscriptions = bytes(wire.spec.subscriptions) if wire.spec is not None else b"[]"
+        handled = wire.status.last_handled_refresh if wire.status is not None else None
+    stored = known(meta.namespace, meta.name)
+    fingerprint = hash(subscriptions)
+    if stored is not None and stored.fingerprint == fingerprint:
+        target, keys = stored.target, stored.keys
+    else:
+        target = stored.target if stored is not None else Target("Warehouse", meta.namespace, meta.name)
+        keys = tuple(dict.fromkeys(subscription_key(kind, url) for kind, url in _repositories(subscriptions)))
+    requested = meta.annotations.refresh if meta.annotations is not None else None
+    if not isinstance(requested, str) or requested == handled:
+        requested = ""
+    return Warehouse(
+        target=target,
+        uid=meta.uid,
+        version=meta.resource_version,
+        keys=keys,
+        fingerprint=fingerprint,
+        requested=requested,
+        handled=handled if requested and isinstance(handled, str) else "",
+    )
+
+
+def _repositories(raw: bytes) -> Iterator[tuple[str, str]]:
+    """Yield (kind, repoURL) of every subscription that has one, in whatever shape the list is."""
+    try:
+        subscriptions = _subscriptions.decode(raw)
+    except msgspec.ValidationError:
+        anything = msgspec.json.decode(raw)
+        for item in anything if isinstance(anything, list) else ():
+            for kind in ("git", "image", "chart"):
+                url = field(field(item, kind), "repoURL")
+                if isinstance(url, str) and url:
+                    yield kind, url
+        return
+    for subscription in subscriptions:
+        if subscription.image is not None and subscription.image.repo_url:
+            yield "image", subscription.image.repo_url
+        if subscription.git is not None and subscription.git.repo_url:
+            yield "git", subscription.git.repo_url
+        if subscription.chart is not None and subscription.chart.repo_url:
+            yield "chart", subscription.chart.repo_url

@@ -1,0 +1,305 @@
+"""All metrics of the process, declared in one place; call sites only count.
+
+Names are client-go's where it has one, else ``kargo_azure_receiver_*``. Labels are drawn from small sets that
+are written out here and created up front, so that a rate starts at 0: no URL, path, repository or object's
+name is ever a label. What can be read at any time is read when it is scraped.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import cache
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+
+from controller.observability.read_counter import ReadCounter
+from controller.runtime.informer.observer import WATCH_RESTART_REASONS
+
+PREFIX = "kargo_azure_receiver"
+
+KINDS = ("Warehouse", "ProjectConfig", "ClusterConfig", "Secret", "Promotion")
+REFRESH_KINDS = ("Warehouse", "Promotion")
+REFRESH_RESULTS = ("persisted", "rejected", "gone", "retried")
+VERBS = ("list", "watch", "get", "patch", "create")
+
+_LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 4.5, 5.0, 10.0)
+"""Seconds: the reply timeout (4 s) and ACR's patience (5 s) are bounds, so that both can be read off."""
+_LAG = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+_QUEUE = (0.00001, 0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0)
+"""Seconds; client-go's, thinned out, with a last bound that an outage reaches."""
+_FANOUT = (0.0, 1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0, 5000.0, 10000.0, 50000.0)
+
+
+class QueueMetrics:
+    """A workqueue's counters, as client-go names them."""
+
+    def __init__(self, name: str, parent: "Metrics") -> None:
+        self._adds = parent.queue_adds.labels(name)
+        self._waited = parent.queue_wait.labels(name)
+        self._worked = parent.queue_work.labels(name)
+        self._retries = parent.queue_retries.labels(name)
+
+    def added(self) -> None:
+        """Count a key that became due."""
+        self._adds.inc()
+
+    def started(self, waited: float) -> None:
+        """Observe the seconds that a key waited."""
+        self._waited.observe(waited)
+
+    def finished(self, worked: float) -> None:
+        """Observe the seconds that a worker had a key."""
+        self._worked.observe(worked)
+
+    def retried(self) -> None:
+        """Count a key that went into backoff."""
+        self._retries.inc()
+
+
+class ApiMetrics:
+    """Counts requests to the API server, as client-go names them."""
+
+    def __init__(self, parent: "Metrics") -> None:
+        self._requests = cache(parent.client_requests.labels)
+        self._duration = {verb: parent.client_duration.labels(verb.upper()) for verb in VERBS}
+
+    def request(self, verb: str, method: str, code: str, seconds: float) -> None:
+        """Count one request that ended."""
+        self._requests(code, method).inc()
+        self._duration[verb].observe(seconds)
+
+
+class Metrics:
+    """The metrics of one process, in a registry of their own."""
+
+    def __init__(self, registry: CollectorRegistry, *, version: str) -> None:
+        self.registry = registry
+        self._queues(registry)
+        self._client(registry)
+        self._webhook(registry)
+        self._refreshing(registry)
+        self._caches(registry)
+        # The library looks a child up under a lock, after three checks; there are few of them.
+        self._answers = cache(self.webhook_requests.labels)
+        self._answer_times = cache(self.webhook_duration.labels)
+        self._refreshes = cache(self.refreshes.labels)
+        Info(f"{PREFIX}_build", "Version of the receiver.", registry=registry).info({"version": version})
+
+    def _queues(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(f"workqueue_{name}", text, ["name"], registry=registry)
+
+        self.queue_adds = Counter("workqueue_adds", "Keys that became due.", ["name"], registry=registry)
+        self.queue_retries = Counter("workqueue_retries", "Retries.", ["name"], registry=registry)
+        self.queue_wait = Histogram(
+            "workqueue_queue_duration_seconds",
+            "How long a key waits before a worker takes it.",
+            ["name"],
+            buckets=_QUEUE,
+            registry=registry,
+        )
+        self.queue_work = Histogram(
+            "workqueue_work_duration_seconds",
+            "How long a worker has a key.",
+            ["name"],
+            buckets=_QUEUE,
+            registry=registry,
+        )
+        self.queue_depth = gauge("depth", "Keys waiting.")
+        self.queue_unfinished = gauge("unfinished_work_seconds", "Seconds of work in progress.")
+        self.queue_longest = gauge(
+            "longest_running_processor_seconds", "Age of the oldest work in progress in seconds."
+        )
+
+    def _client(self, registry: CollectorRegistry) -> None:
+        self.client_requests = Counter(
+            "rest_client_requests",
+            "Requests to the API server by HTTP status.",
+            ["code", "method"],
+            registry=registry,
+        )
+        self.client_duration = Histogram(
+            "rest_client_request_duration_seconds",
+            "Time to the API server's answer; a watch's ends with its headers.",
+            ["verb"],
+            buckets=(0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0),
+            registry=registry,
+        )
+        for verb in VERBS:
+            self.client_duration.labels(verb.upper())
+
+    def _webhook(self, registry: CollectorRegistry) -> None:
+        self.webhook_requests = Counter(
+            f"{PREFIX}_webhook_requests",
+            "Answered requests by sender, event and HTTP status.",
+            ["source", "event", "code"],
+            registry=registry,
+        )
+        self.webhook_duration = Histogram(
+            f"{PREFIX}_webhook_request_duration_seconds",
+            "Time from a request's headers to its answer.",
+            ["source", "event"],
+            buckets=_LATENCY,
+            registry=registry,
+        )
+        self.matched_warehouses = Histogram(
+            f"{PREFIX}_matched_warehouses",
+            "Objects that one delivery matched.",
+            buckets=_FANOUT,
+            registry=registry,
+        )
+        for source, event, code in (
+            ("acr", "push", "200"),
+            ("acr", "push", "202"),
+            ("acr", "ping", "200"),
+            ("azure-devops", "git.push", "200"),
+            ("azure-devops", "git.push", "202"),
+            ("unknown", "unknown", "400"),
+            ("unknown", "unknown", "404"),
+            ("unknown", "unknown", "503"),
+        ):
+            self.webhook_requests.labels(source, event, code)
+
+    def _refreshing(self, registry: CollectorRegistry) -> None:
+        self.refreshes = Counter(
+            f"{PREFIX}_refresh",
+            "Patches of the refresh annotation by what became of them.",
+            ["kind", "result"],
+            registry=registry,
+        )
+        for kind in REFRESH_KINDS:
+            for result in REFRESH_RESULTS:
+                self.refreshes.labels(kind, result)
+        self.refresh_lag = Histogram(
+            f"{PREFIX}_refresh_lag_seconds",
+            "Time from an event's arrival to the annotation being persisted.",
+            buckets=_LAG,
+            registry=registry,
+        )
+
+        self.handled_lag = Histogram(
+            f"{PREFIX}_handled_lag_seconds",
+            "Time from the annotation being persisted to Kargo having handled it.",
+            buckets=_LAG,
+            registry=registry,
+        )
+        self.unhandled = Gauge(
+            f"{PREFIX}_unhandled_refreshes",
+            "Warehouses whose refresh Kargo has not handled yet.",
+            registry=registry,
+        )
+        self.oldest_unhandled = Gauge(
+            f"{PREFIX}_oldest_unhandled_refresh_seconds",
+            "Longest time that Kargo has left a Warehouse's refresh unhandled.",
+            registry=registry,
+        )
+
+    def _caches(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, text: str, labels: Iterable[str] = ()) -> Gauge:
+            return Gauge(f"{PREFIX}_{name}", text, tuple(labels), registry=registry)
+
+        self.cache_objects = gauge("cache_objects", "Objects in the cache.", ["kind"])
+        self.cache_synced = gauge("cache_synced", "1 once the first list was handled.", ["kind"])
+        self.cache_quarantined = Counter(
+            f"{PREFIX}_cache_quarantined",
+            "Versions of objects that could not be read and were left out.",
+            ["kind"],
+            registry=registry,
+        )
+        self.watch_activity = gauge(
+            "watch_last_activity_seconds", "Seconds since the watch's last sign of life.", ["kind"]
+        )
+        self.watch_restarts = Counter(
+            f"{PREFIX}_watch_restarts",
+            "Watches that ended and began anew, by reason.",
+            ["kind", "reason"],
+            registry=registry,
+        )
+        self.index_urls = gauge("index_urls", "Distinct repository keys in the index.")
+        self.receivers = gauge("receivers", "Azure receivers by state.", ["state"])
+        self.journal_pending = gauge("journal_pending", "Accepted deliveries that are not finished.")
+        self.journal_failures = gauge("journal_failing", "1 while the journal can't be written.")
+        self.journal_write_failures = ReadCounter(
+            f"{PREFIX}_journal_write_failures", "Failed attempts to write the journal.", registry=registry
+        )
+        self.journal_moved_aside = ReadCounter(
+            f"{PREFIX}_journal_moved_aside", "Unreadable files of the journal moved aside.", registry=registry
+        )
+        self.certificate_expiry = gauge(
+            "certificate_expiry_timestamp_seconds", "Unix time at which the TLS certificate expires, or 0."
+        )
+        self.certificates_refused = Counter(
+            f"{PREFIX}_certificates_refused",
+            "New TLS certificate files that could not be used.",
+            registry=registry,
+        )
+        self.status_writes = Counter(
+            f"{PREFIX}_status_writes",
+            "Writes of a config's status by result.",
+            ["result"],
+            registry=registry,
+        )
+        for result in ("written", "conflict", "refused", "disputed"):
+            self.status_writes.labels(result)
+        for kind in KINDS:
+            self.cache_quarantined.labels(kind)
+            for reason in WATCH_RESTART_REASONS:
+                self.watch_restarts.labels(kind, reason)
+
+    # --- observers handed to the parts that count ---
+
+    def queue(self, name: str) -> QueueMetrics:
+        """Return the counters of the workqueue of this name."""
+        return QueueMetrics(name, self)
+
+    def api(self) -> "ApiMetrics":
+        """Return the counters of requests to the API server."""
+        return ApiMetrics(self)
+
+    def request(self, source: str, event: str, code: int, seconds: float) -> None:
+        """Count an answered webhook request."""
+        self._answers(source, event, code).inc()
+        self._answer_times(source, event).observe(seconds)
+
+    def matched(self, count: int) -> None:
+        """Observe how many objects a delivery matched."""
+        self.matched_warehouses.observe(count)
+
+    def refreshed(self, kind: str, result: str) -> None:
+        """Count a patch by its result."""
+        self._refreshes(kind, result).inc()
+
+    def lag(self, seconds: float) -> None:
+        """Observe the lag of one event's refresh of one object."""
+        self.refresh_lag.observe(seconds)
+
+    def certificate(self, expires: float) -> None:
+        """Note until when (Unix time) the TLS certificate is valid."""
+        self.certificate_expiry.set(expires)
+
+    def certificate_refused(self) -> None:
+        """Count new certificate files that could not be used."""
+        self.certificates_refused.inc()
+
+    def status_write(self, result: str) -> None:
+        """Count an attempt to write a config's status."""
+        self.status_writes.labels(result).inc()
+
+    def handled(self, seconds: float) -> None:
+        """Observe how long Kargo took to handle a refresh."""
+        self.handled_lag.observe(seconds)
+
+    def watch_restarted(self, kind: str, reason: str) -> None:
+        """Count a watch that began anew."""
+        self.watch_restarts.labels(kind, reason).inc()
+
+    def quarantined(self, kind: str) -> None:
+        """Count a version of an object that can't be read."""
+        self.cache_quarantined.labels(kind).inc()
+
+    def synced(self, kind: str, synced: bool) -> None:
+        """Note whether the first list of a kind was handled."""
+        self.cache_synced.labels(kind).set(int(synced))
+
+
+def read_at_scrape(gauge: Gauge, read: Callable[[], float], *labels: str) -> None:
+    """Have a gauge read its value whenever it is scraped."""
+    (gauge.labels(*labels) if labels else gauge).set_function(read)

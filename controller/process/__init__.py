@@ -1,0 +1,1 @@
+"""The process: its parts' supervision, its event loop, its memory."""

@@ -1,0 +1,1 @@
+"""From an event's subjects to annotations in the API server."""

@@ -1,0 +1,116 @@
+"""From a delivery to refreshes: match it, remember it for those who come late, request the refreshes."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+
+from controller.kargo.objects import Target
+from controller.receivers.url import scope_of
+from controller.refreshing.batch import Batch, Batches
+from controller.refreshing.recent_deliveries import WINDOW, RecentDeliveries
+from controller.refreshing.refresher import Refresher
+from controller.refreshing.target_index import TargetIndex
+from controller.repositories.keys import event_keys
+from controller.runtime.clock import Clock
+
+log = structlog.get_logger()
+
+PRUNE_SECONDS = 1.0
+"""Between two looks for deliveries that are no longer recent."""
+
+
+class WatchAge(Protocol):
+    """How current the cache of Warehouses is."""
+
+    def current_since(self) -> float:
+        """Return the Unix time up to which the cache is known to hold everything that had happened."""
+
+
+class Subject(Protocol):
+    """What an event is about."""
+
+    @property
+    def kind(self) -> str:
+        """``image``, ``git`` or ``pull_request``."""
+
+    @property
+    def url(self) -> str:
+        """As the sender wrote it."""
+
+
+class Dispatcher:
+    """Matches deliveries against the indexes, in O(1) for each repository."""
+
+    def __init__(
+        self,
+        *,
+        warehouses: TargetIndex,
+        promotions: TargetIndex,
+        refresher: Refresher,
+        recent: RecentDeliveries,
+        watch: WatchAge,
+        clock: Clock,
+    ) -> None:
+        self._warehouses = warehouses
+        self._promotions = promotions
+        self._refresher = refresher
+        self._recent = recent
+        self._clock = clock
+        self._watch = watch
+        self._pruned = 0.0
+
+    def dispatch(
+        self, receiver: str, subjects: Sequence[Subject], received: float, *, delivery: str = ""
+    ) -> Batch | Batches:
+        """Match subjects within the scope of the receiver of this name and request the refreshes.
+
+        ``received`` is Unix time in seconds. Each subject is a flow of its own; an object that several of
+        them match is refreshed, and counted, once. Returns at once; never raises for any text in them.
+        """
+        scope = scope_of(receiver)
+        since = self._since()
+        if since - self._pruned >= PRUNE_SECONDS:
+            self._pruned = since
+            self._recent.prune(since)
+        seen: set[Target] = set()
+        parts = []
+        for subject in subjects:
+            keys, targets = self._match(scope, receiver, subject, received)
+            fresh = [target for target in targets if target not in seen] if seen else targets
+            if len(subjects) > 1:
+                seen.update(fresh)
+            flow = (receiver, keys[0])
+            parts.append(self._refresher.request(fresh, flow, received, delivery))
+        return parts[0] if len(parts) == 1 else Batches(parts)
+
+    def _match(
+        self, scope: str | None, receiver: str, subject: Subject, received: float
+    ) -> tuple[Sequence[str], Sequence[Target]]:
+        if subject.kind == "pull_request":
+            return (subject.url,), self._promotions.find(subject.url, scope)
+        keys = event_keys(subject.kind, subject.url)
+        for key in keys:
+            self._recent.remember(scope, key, receiver, received)
+        found = [self._warehouses.find(key, scope) for key in keys]
+        if len(found) == 1:
+            return keys, found[0]
+        return keys, list(dict.fromkeys(target for targets in found for target in targets))
+
+    def entered(self, key: str, target: Target) -> None:
+        """Refresh a Warehouse that enters a key for which a delivery came lately (the index calls this)."""
+        if not len(self._recent):
+            return
+        for scope, recent in self._recent.find(key, target.namespace, self._since()):
+            log.info(
+                "late_warehouse_refreshed",
+                receiver=recent.receiver,
+                namespace=target.namespace,
+                name=target.name,
+            )
+            # A flow of its own: it must not take the place of the delivery it follows, which asks for more.
+            self._refresher.request((target,), ("late", scope, key), recent.received)
+
+    def _since(self) -> float:
+        """From when on deliveries concern a Warehouse that is seen only now (Unix time)."""
+        return min(self._clock.time(), self._watch.current_since()) - WINDOW

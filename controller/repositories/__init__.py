@@ -1,0 +1,1 @@
+"""Repository URLs and the keys under which they are compared."""

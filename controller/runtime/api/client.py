@@ -1,0 +1,283 @@
+"""The requests the framework makes of the Kubernetes API: list, watch, get, patch, create.
+
+The library (``kubernetes.aio``) is used for configuration, TLS, tokens and transport only (configuration.py,
+transport.py); answers are judged here.
+"""
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Protocol
+
+import aiohttp
+
+from controller.runtime.api.configuration import load_configuration
+from controller.runtime.api.errors import (
+    ConnectionFailed,
+    MalformedResponse,
+    ResponseTooLarge,
+    StatusError,
+    WatchIdle,
+    parse_retry_after,
+    status_error,
+)
+from controller.runtime.api.lines import LineSplitter, LineTooLong
+from controller.runtime.api.resource import Resource
+from controller.runtime.api.transport import NETWORK_FAULTS, Configuration, Transport, said
+from controller.runtime.api.watch_batching import Strides
+from controller.runtime.clock import Clock, SystemClock
+
+__all__ = ["Client", "Configuration", "RequestObserver", "Resource", "load_configuration"]
+
+CONNECT_SECONDS = 10.0
+"""To connect and shake hands: a cluster's network answers in milliseconds or not at all."""
+REQUEST_SECONDS = 30.0
+"""For a request about one object, waiting for a free connection included."""
+LIST_SECONDS = 60.0
+"""For one page of a list; an API server itself gives up on a request after so long."""
+READ_SECONDS = 30.0
+"""Between two pieces of a page. A timer for each piece costs more than one for the request."""
+ANSWER_LIMIT = 128 * 1024 * 1024
+"""Bytes of an answer: a page of 500 ordinary objects has 4 to 10 MB."""
+ERROR_LIMIT = 1024 * 1024
+"""Bytes of an answer that says no; what is beyond is not read."""
+TICKET_SECONDS = 0.005
+"""Rest of a new connection that a watch may keep. A server sends its TLS session ticket right after the
+handshake; OpenSSL, having read it, keeps its write buffer until it writes next: 12 KB of each watch, were the
+request already sent."""
+CONCURRENCY = 128
+"""Connections for requests; the library's default of 100 is for everything, watches included."""
+
+JSON = "application/json"
+# 1.36 does not know the parameter and takes the next; 1.37 leaves out managedFields, a third of many objects.
+LEAN = "application/json;drop=metadata.managedFields, application/json"
+METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json"
+MERGE_PATCH = "application/merge-patch+json"
+
+
+class RequestObserver(Protocol):
+    """Counts requests, for client-go's ``rest_client_*`` metrics."""
+
+    def request(self, verb: str, method: str, code: str, seconds: float) -> None:
+        """One request ended: a watch when its headers came, any other when its whole answer had.
+
+        ``verb`` is ``list``, ``watch``, ``get``, ``patch`` or ``create``; ``method`` the HTTP method;
+        ``code`` the HTTP status, or ``<error>`` where there was no answer.
+        """
+
+
+class Unobserved:
+    """A RequestObserver that counts nothing."""
+
+    def request(self, verb: str, method: str, code: str, seconds: float) -> None:
+        """Count nothing."""
+
+
+class Client:
+    """One API server, as one user.
+
+    Requests share a pool of ``concurrency`` connections. Lists and watches have connections of their own, as
+    many as they need. Changes are recorded under the name ``field_manager``. Every method raises ApiError:
+    ConnectionFailed, MalformedResponse or a StatusError. The constructor needs a running event loop and
+    raises ConfigurationError if a certificate can't be loaded.
+    Must be closed.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        observer: RequestObserver | None = None,
+        concurrency: int = CONCURRENCY,
+        clock: Clock | None = None,
+        user_agent: str = "",
+        field_manager: str = "",
+        answer_limit: int = ANSWER_LIMIT,
+    ) -> None:
+        self._observer = observer or Unobserved()
+        self._clock = clock or SystemClock()
+        self._answer_limit = answer_limit
+        self._field_manager = field_manager
+        small = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
+        page = aiohttp.ClientTimeout(total=LIST_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
+        self._requests = Transport(configuration, max(1, concurrency), small, user_agent)
+        # 0: as many as there are informers
+        self._streams = Transport(configuration, 0, page, user_agent, rest=TICKET_SECONDS)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._requests.close()
+        await self._streams.close()
+
+    async def list_page(
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        field_selector: str | None = None,
+        limit: int,
+        continue_token: str | None = None,
+    ) -> bytes:
+        """Return one page of a consistent list, as JSON.
+
+        No resourceVersion is ever given: the list is the newest state, and never goes back in time.
+        """
+        query: list[tuple[str, str]] = [("limit", str(limit))]
+        if field_selector:
+            query.append(("fieldSelector", field_selector))
+        if continue_token:
+            query.append(("continue", continue_token))
+        return await self._request(
+            "list", "GET", resource, namespace, None, query=query, accept=LEAN, transport=self._streams
+        )
+
+    async def get(self, resource: Resource, *, namespace: str | None = None, name: str) -> bytes:
+        """Return one object, as JSON."""
+        return await self._request("get", "GET", resource, namespace, name, accept=LEAN)
+
+    async def patch(
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        name: str,
+        body: bytes,
+        subresource: str | None = None,
+        metadata_only: bool = False,
+    ) -> bytes:
+        """Apply a JSON merge patch (RFC 7386) and return the object, or just its metadata."""
+        return await self._request(
+            "patch",
+            "PATCH",
+            resource,
+            namespace,
+            name,
+            subresource=subresource,
+            query=[("fieldManager", self._field_manager)],
+            accept=METADATA_ONLY if metadata_only else LEAN,
+            body=body,
+            content_type=MERGE_PATCH,
+        )
+
+    async def create(self, resource: Resource, *, namespace: str | None = None, body: bytes) -> bytes:
+        """Create an object (or ask a review) and return it."""
+        return await self._request("create", "POST", resource, namespace, None, accept=LEAN, body=body)
+
+    async def watch(
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        field_selector: str | None = None,
+        version: str,
+        timeout_seconds: int,
+        idle_seconds: float,
+        opened: Callable[[], None] | None = None,
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the lines of a watch that begins after ``version``; end when the server ends it.
+
+        ``opened`` is called once the server has accepted it; ``timeout_seconds`` is the server's bound.
+        Raises WatchIdle when nothing has come for ``idle_seconds``, and ApiError as all methods do. Iterate
+        within ``contextlib.aclosing``, which closes the connection.
+        """
+        query = [
+            ("watch", "true"),
+            ("allowWatchBookmarks", "true"),
+            ("resourceVersion", version),
+            ("timeoutSeconds", str(timeout_seconds)),
+        ]
+        if field_selector:
+            query.append(("fieldSelector", field_selector))
+        about = _about("watch", resource, namespace, None, None)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=idle_seconds)
+        started = self._clock.monotonic()
+        code = "<error>"
+        try:
+            response = await self._streams.send(
+                "GET", resource.path(namespace), query, {"Accept": LEAN}, None, about, timeout
+            )
+            code = str(response.status)
+        finally:
+            self._observer.request("watch", "GET", code, self._clock.monotonic() - started)
+        try:
+            if response.status != 200:
+                raise await self._refusal(response, about)
+            if opened is not None:
+                opened()
+            splitter, strides = LineSplitter(), Strides(response)
+            async for chunk in response.content.iter_any():
+                lines = splitter.feed(chunk)
+                for line in lines:
+                    yield line
+                if lines:
+                    await strides.pause(len(chunk))
+        except LineTooLong:
+            raise ResponseTooLarge("a line is beyond the limit", **about) from None
+        except TimeoutError as error:
+            raise WatchIdle(f"nothing received for {idle_seconds:g} s", **about) from error
+        except NETWORK_FAULTS as error:
+            raise ConnectionFailed(said(error), **about) from error
+        finally:
+            response.close()
+
+    async def _request(
+        self,
+        verb: str,
+        method: str,
+        resource: Resource,
+        namespace: str | None,
+        name: str | None,
+        *,
+        subresource: str | None = None,
+        query: list[tuple[str, str]] | None = None,
+        accept: str = JSON,
+        body: bytes | None = None,
+        content_type: str = JSON,
+        transport: Transport | None = None,
+    ) -> bytes:
+        about = _about(verb, resource, namespace, name, subresource)
+        headers = {"Accept": accept, "Content-Type": content_type}
+        path = resource.path(namespace, name, subresource)
+        started = self._clock.monotonic()
+        code = "<error>"
+        try:
+            response = await (transport or self._requests).send(
+                method, path, query or [], headers, body, about
+            )
+            try:
+                if not 200 <= response.status < 300:
+                    refusal = await self._refusal(response, about)
+                    code = str(response.status)
+                    raise refusal
+                answer = await self._read(response, self._answer_limit, about)
+                code = str(response.status)
+                return answer
+            except NETWORK_FAULTS as error:
+                raise ConnectionFailed(said(error), **about) from error
+            finally:
+                response.release()  # back to the pool if it was read to its end, else closed
+        finally:
+            self._observer.request(verb, method, code, self._clock.monotonic() - started)
+
+    async def _read(self, response: aiohttp.ClientResponse, limit: int, about: dict[str, Any]) -> bytes:
+        chunks, size = [], 0
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+            if size > limit:
+                response.close()
+                raise ResponseTooLarge(f"the answer is larger than {limit} bytes", **about)
+            chunks.append(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def _refusal(self, response: aiohttp.ClientResponse, about: dict[str, Any]) -> StatusError:
+        body = b""
+        with contextlib.suppress(MalformedResponse, *NETWORK_FAULTS):  # the status alone says enough
+            body = await self._read(response, ERROR_LIMIT, about)
+        retry_after = parse_retry_after(response.headers.get("Retry-After"), self._clock.time())
+        return status_error(response.status, body, retry_after=retry_after, **about)
+
+
+def _about(
+    verb: str, resource: Resource, namespace: str | None, name: str | None, subresource: str | None
+) -> dict[str, Any]:
+    what = f"{resource}/{subresource}" if subresource else str(resource)
+    return {"verb": verb, "resource": what, "namespace": namespace or None, "name": name}

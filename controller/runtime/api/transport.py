@@ -1,0 +1,112 @@
+"""Sends HTTP requests with the library's session and credentials, and nothing of the library in between.
+
+``ApiClient.call_api`` would copy the headers, encode the body once more and search it for its type: with
+``param_serialize`` before it, a fifth of what a patch costs in the client.
+"""
+
+import asyncio
+import functools
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from aiohttp.http import HttpProcessingError
+from kubernetes.aio.client import Configuration
+from yarl import URL
+
+from controller.runtime.api.configuration import CREDENTIAL_FAULTS, api_client
+from controller.runtime.api.errors import ConnectionFailed
+
+__all__ = ["NETWORK_FAULTS", "Configuration", "Transport", "said"]
+
+# What aiohttp raises besides: ssl's errors and refused connections are OSErrors, timeouts TimeoutErrors.
+NETWORK_FAULTS = (aiohttp.ClientError, HttpProcessingError, OSError, TimeoutError)
+
+
+class Transport:
+    """A pool of connections to one API server, as one user; 0 ``connections`` sets no limit.
+
+    ``bounds`` are the times that a request may take unless it says otherwise. A new connection rests for
+    ``rest`` seconds before its first request. The constructor needs a running event loop and raises
+    ConfigurationError if a certificate can't be loaded.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        connections: int,
+        bounds: aiohttp.ClientTimeout,
+        user_agent: str = "",
+        *,
+        rest: float = 0.0,
+    ) -> None:
+        self._bounds = bounds
+        self._api = api_client(configuration, connections, user_agent, [_resting(rest)] if rest else [])
+        client = self._api.rest_client
+        # The library makes it for its first request; made here, it is closed by the library all the same.
+        self._session = client.pool_manager = client._create_pool_manager()  # noqa: SLF001  documented as a hook
+        self.configuration = own = self._api.configuration
+        self._options: dict[str, Any] = {}
+        if own.tls_server_name:
+            self._options["server_hostname"] = own.tls_server_name
+        if client.proxy:
+            self._options["proxy"] = client.proxy
+        if client.proxy_headers:
+            self._options["proxy_headers"] = client.proxy_headers
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._api.close()  # type: ignore[no-untyped-call]
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        query: list[tuple[str, str]],
+        headers: dict[str, str],
+        body: bytes | None,
+        about: dict[str, Any],
+        bounds: aiohttp.ClientTimeout | None = None,
+    ) -> aiohttp.ClientResponse:
+        """Send a request and return the answer once its headers are there.
+
+        Takes ``headers`` for its own. Raises ConnectionFailed, which tells what the request is ``about``.
+        """
+        api = self._api
+        try:
+            await api.update_params_for_auth(headers, None, ["BearerToken"], path, method, None)
+        except CREDENTIAL_FAULTS as error:
+            raise ConnectionFailed(f"cannot read the credentials: {said(error)}", **about) from error
+        url = f"{self.configuration.host}{path}"
+        if query:
+            url += f"?{_encode(tuple(query))}"
+        try:
+            return await self._session.request(
+                method,
+                URL(url, encoded=True),
+                headers=headers,
+                data=body,
+                timeout=bounds or self._bounds,
+                **self._options,
+            )
+        except NETWORK_FAULTS as error:
+            raise ConnectionFailed(said(error), **about) from error
+
+
+def _resting(seconds: float) -> aiohttp.TraceConfig:
+    async def rest(*unused: object) -> None:
+        await asyncio.sleep(seconds)
+
+    config = aiohttp.TraceConfig()
+    config.on_connection_create_end.append(rest)
+    return config
+
+
+@functools.lru_cache(maxsize=64)  # a patch's is always the same
+def _encode(query: tuple[tuple[str, str], ...]) -> str:
+    return urlencode(query, quote_via=quote)
+
+
+def said(error: BaseException) -> str:
+    """Return what an error says, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,310 @@
+"""An informer: list and watch one kind of object into a store, and tell handlers what changes.
+
+``reflector.py`` decides, ``lister.py`` lists into ``mirror.py``, which keeps the store; ``freshness.py`` and
+``pauses.py`` know the times. Here each step that was decided is taken, and the watch is read.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import structlog
+
+from controller.runtime.api.client import Client
+from controller.runtime.api.errors import (
+    UNDECODABLE,
+    ApiError,
+    Forbidden,
+    NotFound,
+    status_error,
+)
+from controller.runtime.api.resource import Resource
+from controller.runtime.api.wire import parse_event, parse_version
+from controller.runtime.clock import Clock
+from controller.runtime.informer import reflector
+from controller.runtime.informer.error_reporter import Complaints
+from controller.runtime.informer.failures import classify, retry_after
+from controller.runtime.informer.freshness import Freshness
+from controller.runtime.informer.informer_delays import ForbiddenRetry, Pauses
+from controller.runtime.informer.lister import Lister
+from controller.runtime.informer.mirror import Handler, Mirror
+from controller.runtime.informer.observer import WATCH_RESTART_REASONS, InformerObserver, Unobserved
+from controller.runtime.informer.reflector import Failure
+from controller.runtime.informer.store import Store, Stored
+from controller.runtime.informer.watch_turns import Opening, Turns
+
+__all__ = ["WATCH_RESTART_REASONS", "ForbiddenRetry", "Handler", "Informer", "InformerObserver"]
+
+log = structlog.get_logger()
+
+T = TypeVar("T", bound=Stored)
+
+IDLE_SECONDS = 120.0
+"""Silence after which a watch's connection is taken for dead: bookmarks come about once a minute."""
+
+ABSENCE_SECONDS = 60.0
+"""How long a kind must be absent or forbidden until what is stored of it is taken for deleted: an API server
+that starts says 403 to all until it has read its roles, and 404 until it serves its CRDs."""
+
+
+class Informer(Generic[T]):
+    """A store that follows one kind of object: in a namespace or in all, or the one a field selector names.
+
+    - ``decode(raw, known)`` turns the JSON of one object into what is kept; ``known(namespace, name)`` looks
+      up what is stored. It raises ``msgspec.MsgspecError`` for an object that it can't: that one is
+      quarantined (see Mirror). In a list it is not called for an object whose stored version is the same.
+    - ``absent_is_empty``: a list answered by 403 or 404 counts as an empty one; it is tried again about every
+      30 s. Where something is stored, only once that has lasted a minute (ABSENCE_SECONDS). Otherwise every
+      failure is backed off, 0.8 to 30 s, without end, and what is stored stays.
+    - ``forbidden_retry``: other delays after a 403.
+    - ``start_jitter``: the first list is delayed by up to so many seconds.
+    - ``throttle`` is awaited before each list that follows a 403; informers may share one.
+    - ``turns``: one is held while a watch is being opened; informers may share them.
+    - ``on_error(error)`` is called when listing begins to fail, and again only when it fails in another way
+      (another class or status); ``on_recovered()`` when it works again. Without ``on_error`` the informer
+      logs both itself. A watch that breaks is no such error: it goes on from where it was.
+    - ``on_caught_up()`` is called each time a break ends: see ``liveness.py`` for what that is exactly.
+
+    ``run`` must be called once. Everything happens on one event loop.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource,
+        decode: Callable[[msgspec.Raw, Callable[[str, str], T | None]], T | None],
+        *,
+        kind: str,
+        clock: Clock,
+        namespace: str | None = None,
+        field_selector: str | None = None,
+        absent_is_empty: bool = False,
+        forbidden_retry: ForbiddenRetry | None = None,
+        start_jitter: float = 0.0,
+        idle_seconds: float = IDLE_SECONDS,
+        throttle: Callable[[], Awaitable[None]] | None = None,
+        turns: Turns | None = None,
+        on_error: Callable[[ApiError], None] | None = None,
+        on_recovered: Callable[[], None] | None = None,
+        on_caught_up: Callable[[], None] | None = None,
+        observer: InformerObserver | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.kind = kind
+        self._client = client
+        self._resource = resource
+        self._scope: dict[str, Any] = {"namespace": namespace, "field_selector": field_selector}
+        self._clock = clock
+        self._absent_is_empty = absent_is_empty
+        self._idle_seconds = idle_seconds
+        self._throttle = throttle
+        self._opening = Opening(turns)
+        self._quiet = on_error is not None
+        self._observer = observer or Unobserved()
+        self._complaints = Complaints(self._bound_log, on_error, on_recovered)
+        self._pauses = Pauses(start_jitter=start_jitter, forbidden=forbidden_retry, rng=rng)
+        self._mirror: Mirror[T] = Mirror(
+            decode, kind=kind, quarantined=lambda: self._observer.quarantined(kind)
+        )
+        self._lister = Lister(client, resource, self._scope, self._mirror, clock)
+        self._freshness = Freshness(clock, on_caught_up)
+        self._synced = False
+        self._syncing: asyncio.Event | None = None  # made by whoever waits: of hundreds nobody does
+        self._state: reflector.State
+        self._error: ApiError | None = None  # of the last request, if it failed
+        self._absent_since: float | None = None
+
+    @property
+    def store(self) -> Store[T]:
+        """What is known; live and read-only."""
+        return self._mirror.store
+
+    def add_handler(self, handler: Handler[T]) -> None:
+        """Have ``handler`` told of every change from now on; add it before ``run``."""
+        self._mirror.handlers.append(handler)
+
+    @property
+    def has_synced(self) -> bool:
+        """Whether the first list was handled, by the handlers too. Never False again."""
+        return self._synced
+
+    async def wait_synced(self) -> None:
+        """Return once ``has_synced``."""
+        if not self._synced:
+            self._syncing = self._syncing or asyncio.Event()
+            await self._syncing.wait()
+
+    @property
+    def last_activity(self) -> float:
+        """Monotonic time up to which the store follows the API server; see ``liveness.py``."""
+        return self._freshness.last_activity
+
+    @property
+    def caught_up(self) -> bool:
+        """False at first, and whenever a watch broke until that is made up for; see ``liveness.py``."""
+        return self._freshness.caught_up
+
+    @property
+    def awaits_turn(self) -> bool:
+        """What was listed is known; what has changed since will be, once the watch had its turn."""
+        return self._opening.waits
+
+    async def run(self) -> None:
+        """List and watch until cancelled. Raises only what a handler raises, or a bug."""
+        self._observer.synced(self.kind, False)
+        try:
+            self._state, instructions = reflector.begin()
+            while True:
+                stimulus: reflector.Stimulus | None = None
+                for instruction in instructions:
+                    stimulus = await self._perform(instruction)
+                assert stimulus is not None, instructions  # noqa: S101  each step ends in something to wait for
+                self._state, instructions = reflector.step(self._state, stimulus)
+        finally:
+            self._lister.drop()
+            self._freshness.broken()
+
+    async def _perform(self, instruction: reflector.Instruction) -> reflector.Stimulus | None:
+        match instruction:
+            case reflector.Wait():
+                delay = self._pauses.seconds(instruction, self._error, self._clock.monotonic())
+                await self._clock.sleep(delay)
+                return reflector.Resumed()
+            case reflector.ListPage():
+                return await self._list_page(instruction)
+            case reflector.Publish():
+                await self._mirror.publish()
+                self._published()
+                self._recovered()
+            case reflector.PublishEmpty():
+                self._mirror.begin_list()
+                await self._mirror.publish()
+                self._published()
+            case reflector.OpenWatch(version):
+                return await self._watch(version)
+        return None
+
+    # Listing
+
+    async def _list_page(self, page: reflector.ListPage) -> reflector.Stimulus:
+        if self._throttle is not None and isinstance(self._error, Forbidden):
+            await self._throttle()
+        try:
+            return await self._lister.page(page)
+        except ApiError as error:
+            return self._list_failed(error)
+
+    def _list_failed(self, error: ApiError) -> reflector.Stimulus:
+        self._error = error
+        failure, _ = classify(error)
+        if failure not in (Failure.EXPIRED, Failure.TOO_LARGE):  # those have an answer of their own
+            self._complaints.failed("list", error, stored=len(self.store))
+        if self._absent_is_empty and isinstance(error, Forbidden | NotFound) and self._absence_lasts():
+            return reflector.Absent()
+        self._freshness.broken()
+        return reflector.ListFailed(failure, retry_after(error))
+
+    def _absence_lasts(self) -> bool:
+        now = self._clock.monotonic()
+        if self._absent_since is None:
+            self._absent_since = now
+        return not len(self.store) or now - self._absent_since >= ABSENCE_SECONDS
+
+    def _published(self) -> None:
+        if not self._synced:
+            self._synced = True
+            if self._syncing is not None:
+                self._syncing.set()
+            self._observer.synced(self.kind, True)
+            self._tell("synced", objects=len(self.store))
+        # After that: who is told that the break is over may ask whether the first list was handled.
+        self._freshness.listed(self._lister.begun)
+
+    def _recovered(self) -> None:
+        self._error = None
+        self._absent_since = None
+        self._pauses.succeeded()
+        self._complaints.worked("list", objects=len(self.store))
+
+    # Watching
+
+    async def _watch(self, version: str) -> reflector.WatchEnded:
+        await self._opening.begin()
+        started = self._clock.monotonic()
+        ended: ApiError | None = None
+        try:
+            lines = self._client.watch(
+                self._resource,
+                **self._scope,
+                version=version,
+                timeout_seconds=self._pauses.watch_seconds(),
+                idle_seconds=self._idle_seconds,
+                opened=self._opened,
+            )
+            async with contextlib.aclosing(lines):
+                async for line in lines:
+                    self._line(line)
+        except ApiError as error:
+            ended = error
+            if isinstance(error, Forbidden):  # anything else passes; a right comes only if somebody is told
+                self._complaints.failed("watch", error, stored=len(self.store))
+        finally:
+            self._opening.end()
+        self._freshness.broken()
+        self._error = ended
+        lived = self._clock.monotonic() - started
+        failure, reason = (None, self._clean_end(lived)) if ended is None else classify(ended)
+        self._observer.watch_restarted(self.kind, reason)
+        if reason != "closed":
+            self._tell("watch_ended", reason=reason, error=str(ended or ""), lived=round(lived, 3))
+        return reflector.WatchEnded(lived, failure, retry_after(ended))
+
+    def _clean_end(self, lived: float) -> str:
+        events = isinstance(self._state, reflector.Watching) and self._state.events
+        return "short" if lived < reflector.SHORT_LIFE and not events else "closed"
+
+    def _line(self, line: bytes) -> None:
+        """Handle one line of the watch. Raises StatusError for an ERROR event."""
+        self._freshness.heard()
+        try:
+            event = parse_event(line)
+            if event.type in ("ADDED", "MODIFIED", "DELETED"):
+                self._advance(self._mirror.apply(event.type, event.object), event=True)
+            elif event.type == "BOOKMARK":
+                self._advance(parse_version(event.object), event=False)
+                self._freshness.bookmark()
+            elif event.type == "ERROR":
+                raise status_error(
+                    None,
+                    event.object,
+                    verb="watch",
+                    resource=str(self._resource),
+                    namespace=self._scope["namespace"],
+                )
+            else:
+                self._bound_log().warning("watch_event_unknown", type=event.type[:32])
+        except UNDECODABLE as error:
+            self._bound_log().warning("watch_event_malformed", error=type(error).__name__, bytes=len(line))
+
+    def _advance(self, version: str, *, event: bool) -> None:
+        if version:  # after the event was applied: never is a version passed whose event was not
+            self._state, _ = reflector.step(self._state, reflector.Advanced(version, event))
+
+    def _opened(self) -> None:
+        self._opening.end()
+        self._complaints.worked("watch")
+        self._freshness.opened()
+
+    # What is said
+
+    def _tell(self, event: str, **data: Any) -> None:
+        """Log what goes on; quietly where the owner reports errors itself, having hundreds of informers."""
+        bound = self._bound_log()
+        (bound.debug if self._quiet else bound.info)(event, **data)
+
+    def _bound_log(self) -> Any:
+        # Made when there is something to say: of hundreds of informers most never have.
+        return log.bind(kind=self.kind, namespace=self._scope["namespace"])

@@ -1,0 +1,1 @@
+"""The workqueue and the workers that empty it."""

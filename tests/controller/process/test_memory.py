@@ -1,0 +1,46 @@
+"""What the C library does with large blocks."""
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+
+from controller.process import memory
+
+PROGRAM = """
+import ctypes
+from controller.process import memory
+
+class Info(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in "arena ordblks smblks hblks hblkhd usmblks".split()]
+    _fields_ += [(name, ctypes.c_size_t) for name in "fsmblks uordblks fordblks keepcost".split()]
+
+library = ctypes.CDLL(None)
+library.mallinfo2.restype = Info
+library.malloc.restype = ctypes.c_void_p
+
+def apart(size):
+    before = library.mallinfo2().hblks
+    assert library.malloc(ctypes.c_size_t(size))
+    return library.mallinfo2().hblks - before
+
+memory.begin()
+found = [apart(256 * 1024), apart(4 << 20)]
+with memory.connecting():
+    found += [apart(256 * 1024), apart(1024)]
+    with memory.connecting():
+        pass
+    found.append(apart(256 * 1024))
+print(*found, apart(256 * 1024))
+"""
+
+
+def test_only_a_connections_blocks_and_a_pages_lie_apart() -> None:
+    """Whatever is read from a connection does not, or each read would map and unmap its own."""
+    if not memory._glibc or not hasattr(ctypes.CDLL(None), "mallinfo2"):
+        pytest.skip("this C library does not tell")
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout.split() == ["0", "1", "1", "0", "1", "0"]

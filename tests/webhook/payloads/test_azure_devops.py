@@ -1,0 +1,122 @@
+"""Azure DevOps' service hooks: which event means what."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.strategies import PAYLOADS
+from webhook.payloads.azure_devops import parse
+from webhook.payloads.event_types import Ignored, PullRequest, Push
+from webhook.payloads.reading import BadPayload
+from webhook.ports import Subject
+
+PAGE = "https://dev.azure.com/contoso/My%20Proj/_git/My%20Repo/pullrequest/7"
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        pytest.param("ado_push", "https://dev.azure.com/contoso/My%20Proj/_git/My%20Repo", id="push"),
+        pytest.param(
+            "ado_push_test_button",
+            "https://contoso-fiber.visualstudio.com/DefaultCollection/_git/Contoso-Fiber-Git",
+            id="the Test button's sample",
+        ),
+    ],
+)
+def test_a_push_names_its_repository(name: str, url: str) -> None:
+    """A push is about its repository's clone URL."""
+    event = parse(PAYLOADS[name])
+    assert isinstance(event, Push)
+    assert event.subjects == (Subject("git", url),)
+    assert event.type == "git.push"
+    assert event.sender_id == json.loads(PAYLOADS[name])["id"]
+
+
+@pytest.mark.parametrize("name", ["ado_push_minimal", "ado_push_none"])
+def test_a_push_without_details_says_what_to_choose(name: str) -> None:
+    """Minimal and None leave out the repository: the refusal tells the user the setting."""
+    with pytest.raises(BadPayload, match='remoteUrl is missing: choose "All" for "Resource details to send"'):
+        parse(PAYLOADS[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "event_type"),
+    [
+        pytest.param("ado_pull_request_merged", "git.pullrequest.merged", id="merged"),
+        pytest.param("ado_pull_request_abandoned", "git.pullrequest.updated", id="abandoned"),
+        pytest.param("ado_pull_request_completed", "git.pullrequest.updated", id="completed"),
+    ],
+)
+def test_a_pull_request_that_ended_names_its_page(name: str, event_type: str) -> None:
+    """The page is what a Promotion waits on."""
+    event = parse(PAYLOADS[name])
+    assert isinstance(event, PullRequest)
+    assert event.subjects == (Subject("pull_request", PAGE),)
+    assert event.type == event_type
+
+
+@pytest.mark.parametrize("status", ["active", "queued", "conflicts", "failed"])
+def test_any_merge_counts_whatever_its_status(status: str) -> None:
+    """A merge event is passed on with any status: Kargo looks for itself."""
+    payload = json.loads(PAYLOADS["ado_pull_request_merged"])
+    payload["resource"]["status"] = status
+    assert isinstance(parse(json.dumps(payload).encode()), PullRequest)
+
+
+def test_a_pull_request_that_goes_on_has_nothing_to_refresh() -> None:
+    """An update that neither completes nor abandons it is ignored."""
+    event = parse(PAYLOADS["ado_pull_request_updated"])
+    assert isinstance(event, Ignored)
+    assert event.known
+
+
+@pytest.mark.parametrize("name", ["ado_pull_request_merged", "ado_pull_request_abandoned"])
+@pytest.mark.parametrize("resource", [None, {"pullRequestId": 7, "url": "https://dev.azure.com/x"}])
+def test_a_pull_request_without_details_says_what_to_choose(name: str, resource: Any) -> None:
+    """Minimal and None leave out page and status: the refusal tells the user the setting."""
+    payload = json.loads(PAYLOADS[name])
+    payload["resource"] = resource
+    with pytest.raises(BadPayload, match='choose "All"'):
+        parse(json.dumps(payload).encode())
+
+
+@pytest.mark.parametrize(
+    ("event_type", "known"),
+    [
+        pytest.param("build.complete", True, id="build"),
+        pytest.param("workitem.updated", True, id="work item"),
+        pytest.param("git.pullrequest.created", True, id="pull request created"),
+        pytest.param("ms.vss-code.git-pullrequest-comment-event", True, id="comment"),
+        pytest.param("contoso.<script>", False, id="unknown"),
+    ],
+)
+def test_other_events_have_nothing_to_refresh(event_type: str, known: bool) -> None:
+    """Events of other types are ignored, with any resource; only types that we know are named."""
+    resources: tuple[Any, ...] = (None, "x", 1, [])
+    for resource in resources:
+        event = parse(
+            json.dumps({"eventType": event_type, "resource": resource, "notificationId": 3}).encode()
+        )
+        assert isinstance(event, Ignored)
+        assert event.known is known
+        assert event.type == (event_type if known else "other")
+        assert event.sender_id == "3"
+
+
+@pytest.mark.parametrize(
+    ("resource", "says"),
+    [
+        pytest.param("x", "resource must be an object", id="resource"),
+        pytest.param({"repository": []}, "resource.repository must be an object", id="repository"),
+        pytest.param(
+            {"repository": {"remoteUrl": 1}}, "resource.repository.remoteUrl must be a string", id="remoteUrl"
+        ),
+        pytest.param({"repository": {"remoteUrl": ""}}, "resource.repository.remoteUrl is empty", id="empty"),
+    ],
+)
+def test_a_push_of_another_shape_is_refused(resource: Any, says: str) -> None:
+    """The refusal names the field to look at."""
+    with pytest.raises(BadPayload, match=f"^{says}$"):
+        parse(json.dumps({"eventType": "git.push", "resource": resource}).encode())

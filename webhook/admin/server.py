@@ -1,0 +1,124 @@
+"""The admin port, for the cluster's eyes: ``/metrics``, ``/livez``, ``/readyz``. Never exposed outside."""
+
+import gzip
+import traceback
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder, gzip_accepted
+from tornado import httpserver, web
+
+from webhook.http.listener import bind
+from webhook.limits import ADMIN_BODY, ADMIN_IDLE_SECONDS, Limits
+
+log = structlog.get_logger()
+
+Missing = Callable[[], Sequence[str]]
+"""Says what stands in the way, each in a few words; empty if nothing does."""
+
+
+class AdminServer:
+    """Serves metrics and health on one address.
+
+    ``alive`` and ``ready`` are asked at each request; an answer that is not empty is a 503 which names it.
+    """
+
+    def __init__(
+        self, registry: CollectorRegistry, *, alive: Missing, ready: Missing, address: str, port: int
+    ) -> None:
+        self._address = address
+        self._port = port
+        self._server = httpserver.HTTPServer(
+            web.Application(
+                [
+                    ("/metrics", _Metrics, {"registry": registry}),
+                    ("/livez", _Health, {"missing": alive}),
+                    ("/readyz", _Health, {"missing": ready}),
+                ],
+                default_handler_class=_Unknown,
+                log_function=lambda handler: None,
+            ),
+            max_body_size=ADMIN_BODY,
+            max_header_size=Limits().headers,
+            idle_connection_timeout=ADMIN_IDLE_SECONDS,
+            body_timeout=Limits().body_seconds,
+        )
+
+    @property
+    def port(self) -> int:
+        """The port that is bound: the one asked for, or the kernel's choice if that was 0."""
+        return self._port
+
+    def start(self) -> None:
+        """Bind and serve. Raises ServerError, in one line, if the address can't be had."""
+        listening = bind(self._address, self._port, Limits().backlog)
+        self._port = int(listening.getsockname()[1])
+        self._server.add_socket(listening)
+
+    async def close(self) -> None:
+        """Stop serving, and close every connection."""
+        self._server.stop()
+        await self._server.close_all_connections()
+
+
+class _Handler(web.RequestHandler):
+    """Answers in JSON, errors too."""
+
+    SUPPORTED_METHODS = ("GET", "HEAD")
+
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
+        self.set_header("Content-Type", "application/json")
+
+    def answer(self, code: int, body: dict[str, Any]) -> None:
+        self.set_status(code)
+        self.finish(msgspec.json.encode(body))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            self.set_header("Allow", "GET, HEAD")
+        self.finish(msgspec.json.encode({"error": HTTPStatus(status_code).phrase.lower()}))
+
+    def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
+        if not isinstance(value, web.HTTPError):
+            frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(tb)[-5:]]
+            log.error("admin_request_failed", error=repr(value), where=frames)
+
+    def head(self) -> None:
+        self.get()
+
+    def get(self) -> None:
+        raise NotImplementedError
+
+
+class _Metrics(_Handler):
+    def initialize(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def get(self) -> None:
+        encode, content_type = choose_encoder(self.request.headers.get("Accept", ""))
+        self.set_header("Content-Type", content_type)
+        body = encode(self._registry)
+        if gzip_accepted(self.request.headers.get("Accept-Encoding", "")):
+            self.set_header("Content-Encoding", "gzip")
+            body = gzip.compress(body, compresslevel=1)
+        self.finish(body)
+
+
+class _Health(_Handler):
+    def initialize(self, missing: Missing) -> None:
+        self._missing = missing
+
+    def get(self) -> None:
+        missing = list(self._missing())
+        code = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
+        self.answer(code, {"ok": not missing, "missing": missing})
+
+
+class _Unknown(_Handler):
+    def get(self) -> None:
+        self.answer(HTTPStatus.NOT_FOUND, {"error": "not found"})

@@ -1,0 +1,195 @@
+"""The listening socket: binds, accepts, wraps in TLS, and hands out Tornado streams.
+
+Tornado's own accept loop raises into the event loop when the process has no file descriptor left, at every
+turn; this one waits for a moment. Its streams say in JSON what Tornado says in a bare status line.
+"""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from tornado import iostream
+
+from webhook.http.tls import Certificate
+from webhook.limits import ACCEPT_PAUSE_SECONDS, Limits
+
+log = structlog.get_logger()
+
+READ_CHUNK = 16 * 1024
+"""Bytes read from a socket at a time; a buffer of this size is made for each read."""
+
+BUFFER = 256 * 1024
+"""Bytes a stream holds that nobody has asked for yet: what a pipelining sender is ahead by."""
+
+TORNADO_REFUSAL = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+"""What HTTP1Connection writes, just before it closes, in answer to what is not HTTP."""
+
+_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class ServerError(Exception):
+    """A server can't start; the message is one line for a person."""
+
+
+Refusal = Callable[[], bytes]
+"""Gives the complete bytes of the answer to something that is not HTTP."""
+
+
+class _Refusing(iostream.IOStream):
+    """A stream on which Tornado's bare refusals become complete answers."""
+
+    refusal: Refusal
+
+    def write(self, data: bytes | memoryview) -> "asyncio.Future[None]":
+        return super().write(self.refusal() if data == TORNADO_REFUSAL else data)
+
+    def set_nodelay(self, value: bool) -> None:
+        """Do nothing: Tornado switches this on and off for each answer, and we leave it on."""
+
+    def close(self, exc_info: bool | BaseException | tuple[Any, Any, Any] | None = False) -> None:
+        # Headers over the limit: Tornado closes without a word.
+        if isinstance(exc_info, iostream.UnsatisfiableReadError) and not self.closed():
+            with contextlib.suppress(OSError):
+                self.write_to_fd(memoryview(self.refusal()))
+        super().close(exc_info)
+
+
+class _PlainStream(_Refusing):
+    pass
+
+
+class _TlsStream(_Refusing, iostream.SSLIOStream):
+    pass
+
+
+class Listener:
+    """Accepts connections on one address from ``open`` to ``close``.
+
+    ``on_stream`` gets each new stream and the peer's address, and may close it.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        on_stream: Callable[[iostream.IOStream, Any], None],
+        refusal: Refusal,
+        *,
+        limits: Limits,
+        certificate: Certificate | None = None,
+    ) -> None:
+        self._address = address
+        self._port = port
+        self._on_stream = on_stream
+        self._refusal = refusal
+        self._limits = limits
+        self._certificate = certificate
+        self._socket: socket.socket | None = None
+        self._pause: asyncio.TimerHandle | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is bound: the one asked for, or the kernel's choice if that was 0."""
+        return self._port
+
+    def open(self) -> None:
+        """Bind and begin to accept. Raises ServerError."""
+        self._socket = bind(self._address, self._port, self._limits.backlog)
+        self._port = int(self._socket.getsockname()[1])
+        self._watch(self._socket)
+
+    def close(self) -> None:
+        """Stop accepting; connections that the kernel has completed are still taken."""
+        listening, self._socket = self._socket, None
+        if listening is None:
+            return
+        for _ in range(self._limits.backlog):
+            if not self._accept_one(listening):
+                break
+        if self._pause is not None:
+            self._pause.cancel()
+        asyncio.get_running_loop().remove_reader(listening)
+        listening.close()
+
+    def _watch(self, listening: socket.socket) -> None:
+        asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(self._limits.accepts):
+            if not self._accept_one(listening):
+                return
+
+    def _accept_one(self, listening: socket.socket) -> bool:
+        """Accept a connection; return whether there may be another."""
+        try:
+            connection, peer = listening.accept()
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno not in _OUT_OF_RESOURCES:
+                return True  # that one connection is gone already
+            log.error("accept_failed", reason=error.strerror)
+            self._take_a_break(listening)
+            return False
+        try:
+            stream = self._stream(connection)
+        except (OSError, ValueError):  # reset before it was wrapped (ssl.SSLError is an OSError)
+            connection.close()
+            return True
+        self._on_stream(stream, peer)
+        return True
+
+    def _stream(self, connection: socket.socket) -> iostream.IOStream:
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stream: _Refusing
+        if self._certificate is None:
+            stream = _PlainStream(connection, max_buffer_size=BUFFER, read_chunk_size=READ_CHUNK)
+        else:
+            wrapped = self._certificate.context.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+            stream = _TlsStream(wrapped, max_buffer_size=BUFFER, read_chunk_size=READ_CHUNK)
+        stream.refusal = self._refusal
+        return stream
+
+    def _take_a_break(self, listening: socket.socket) -> None:
+        # The waiting connection would wake the event loop at every turn.
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listening)
+        self._pause = loop.call_later(ACCEPT_PAUSE_SECONDS, self._watch, listening)
+
+
+def bind(address: str, port: int, backlog: int) -> socket.socket:
+    """Return a listening socket for an IPv4 or IPv6 address, or a host name's IPv4; ``::`` takes IPv4 too.
+
+    Raises ServerError, in one line that says what is wrong.
+    """
+    ipv6 = ":" in address
+    try:
+        listening = socket.create_server(
+            (address, port),
+            family=socket.AF_INET6 if ipv6 else socket.AF_INET,
+            backlog=backlog,
+            dualstack_ipv6=address == "::" and socket.has_dualstack_ipv6(),
+        )
+    except OverflowError as error:
+        raise ServerError(f"{port} is no port: it must be 0 to 65535") from error
+    except (OSError, UnicodeError) as error:
+        where = f"[{address}]:{port}" if ipv6 else f"{address}:{port}"
+        match getattr(error, "errno", None):
+            case errno.EADDRINUSE:
+                reason = "the port is in use by another process"
+            case errno.EACCES:
+                reason = "ports below 1024 need a right that this process does not have"
+            case errno.EADDRNOTAVAIL:
+                reason = "the machine has no such address"
+            case _:
+                reason = getattr(error, "strerror", None) or str(error)
+        raise ServerError(f"can't listen on {where}: {reason}") from error
+    listening.setblocking(False)
+    return listening

@@ -1,0 +1,1 @@
+"""From a body to an event, for each kind of sender."""

@@ -1,0 +1,134 @@
+"""Azure Event Grid's deliveries of Container Registry events: body to event, in both of its schemas.
+
+The Event Grid schema is an array of events with ``eventType``; CloudEvents 1.0 are one event or an array,
+with ``specversion`` and ``type``. Every event's ``data`` has the shape of a webhook's body.
+
+https://learn.microsoft.com/azure/event-grid/event-schema-container-registry
+https://learn.microsoft.com/azure/event-grid/end-point-validation-event-grid-events-schema
+"""
+
+import msgspec
+
+from webhook.payloads import acr
+from webhook.payloads.event_types import EVENT_GRID, OTHER, Handshake, Ignored, Push
+from webhook.payloads.reading import BadPayload, decode, given, inner, sender_id, text
+from webhook.ports import Subject
+
+_REGISTRY = "Microsoft.ContainerRegistry."
+IMAGE_PUSHED = _REGISTRY + "ImagePushed"
+CHART_PUSHED = _REGISTRY + "ChartPushed"
+VALIDATION = "Microsoft.EventGrid.SubscriptionValidationEvent"
+DELETION = "Microsoft.EventGrid.SubscriptionDeletedEvent"
+TYPES = frozenset(
+    {
+        IMAGE_PUSHED,
+        CHART_PUSHED,
+        _REGISTRY + "ImageDeleted",
+        _REGISTRY + "ChartDeleted",
+        VALIDATION,
+        DELETION,
+    }
+)
+"""The types of event. Older deliveries leave out ``Microsoft.ContainerRegistry.``."""
+
+_OF_HEADER = {"subscriptionvalidation": VALIDATION, "subscriptiondeletion": DELETION}
+_CODE_CHARACTERS = 1024
+"""A validation code is a GUID; it is echoed, so what is longer is refused."""
+_MOST_RETRIES = 1000
+"""A delivery count is at most 30 (Event Grid's largest number of attempts); what is larger is no count."""
+
+_MISSING = msgspec.Raw()
+
+
+class _Event(msgspec.Struct, rename={"event_type": "eventType", "cloud_type": "type"}):
+    id: msgspec.Raw = _MISSING
+    event_type: msgspec.Raw = _MISSING
+    cloud_type: msgspec.Raw = _MISSING
+    data: msgspec.Raw = _MISSING
+
+
+class _Validation(msgspec.Struct, rename="camel"):
+    validation_code: msgspec.Raw = _MISSING
+
+
+_one = msgspec.json.Decoder(_Event)
+_many = msgspec.json.Decoder(list[_Event])
+_validation = msgspec.json.Decoder(_Validation)
+
+
+def parse(body: bytes, header: str, count: int | None) -> Handshake | Push | Ignored:
+    """Read a delivery: one event, or a batch. Raises BadPayload.
+
+    ``header`` is ``aeg-event-type``, ``count`` the parsed ``aeg-delivery-count``. A batch is refused only if
+    no push in it can be read: a refused batch is never sent again, so that one bad event would cost the
+    others their refresh.
+    """
+    if body.lstrip().startswith(b"["):
+        events = decode(body, _many, "each event of the batch must be an object")
+    else:
+        events = [decode(body, _one, "the event must be an object")]
+    if not events:
+        raise BadPayload("the batch of events is empty")
+    event_id = sender_id(events[0].id)
+    special = _OF_HEADER.get(header.strip().lower())
+    types = [special or _type(event) for event in events]
+    if types[0] == VALIDATION:
+        code = _code(events[0])
+        return Handshake(
+            source=EVENT_GRID, type=VALIDATION, sender_id=event_id, delivery_count=count, code=code
+        )
+    subjects, fault, unreadable = _pushed(types, events)
+    if subjects:
+        return Push(
+            source=EVENT_GRID,
+            type=IMAGE_PUSHED if IMAGE_PUSHED in types else CHART_PUSHED,
+            sender_id=event_id,
+            delivery_count=count,
+            subjects=subjects,
+            unreadable=unreadable,
+        )
+    if fault is not None:
+        raise fault
+    known = next((name for name in types if name != OTHER), OTHER)
+    return Ignored(source=EVENT_GRID, type=known, sender_id=event_id, delivery_count=count)
+
+
+def delivery_count(header: str | None) -> int | None:
+    """Read ``aeg-delivery-count``: how often this delivery was tried before. None if it is no such number."""
+    if header is None or len(header) > len(str(_MOST_RETRIES)) or not (header.isascii() and header.isdigit()):
+        return None
+    return min(int(header), _MOST_RETRIES)
+
+
+def _type(event: _Event) -> str:
+    raw = event.event_type if given(event.event_type) else event.cloud_type
+    name = text(raw, "eventType (Event Grid) or type (CloudEvents)")
+    if name in TYPES:
+        return name
+    return _REGISTRY + name if _REGISTRY + name in TYPES else OTHER
+
+
+def _code(event: _Event) -> str:
+    data = inner(event.data, _validation, _Validation(), "data")
+    code = text(data.validation_code, "data.validationCode")
+    if len(code) > _CODE_CHARACTERS:
+        raise BadPayload("data.validationCode is too long")
+    return code
+
+
+def _pushed(types: list[str], events: list[_Event]) -> tuple[tuple[Subject, ...], BadPayload | None, int]:
+    """Return the distinct repositories pushed to, the first fault met, and the number of faults."""
+    subjects: dict[Subject, None] = {}
+    fault, faults = None, 0
+    for name, event in zip(types, events, strict=True):
+        if name == IMAGE_PUSHED:
+            try:
+                data = inner(event.data, acr.decoder, acr.Body(), "data")
+                subjects[data.pushed("data.")] = None
+            except BadPayload as error:
+                fault, faults = fault or error, faults + 1
+        elif name == CHART_PUSHED:
+            chart = acr.pushed_if_host(event.data, "data.")
+            if chart is not None:
+                subjects[chart] = None
+    return tuple(subjects), fault, faults
