@@ -1,6 +1,7 @@
 """Fixtures for all tests: a real control plane, started once, and Projects and receivers on it."""
 
 import contextlib
+import inspect
 import itertools
 import json
 import os
@@ -13,6 +14,7 @@ import pytest
 from e2e import kargo
 from e2e.controlplane import ControlPlane, ControlPlaneError, terminal
 from e2e.kargo.project import Project
+from tests.support.aio import TEST_LIMIT, run
 from tests.support.receiver_process import RECEIVER_PATH, ReceiverFactory
 
 INTEGRATION = Path(__file__).parent / "integration"
@@ -30,6 +32,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(INTEGRATION):
             item.add_marker(pytest.mark.integration)
+
+
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an async test in an event loop of its own, for at most the seconds of its marker ``limit``."""
+    test = pyfuncitem.obj
+    if not inspect.iscoroutinefunction(test):
+        return None
+    marker = pyfuncitem.get_closest_marker("limit")
+    limit = float(marker.args[0]) if marker else TEST_LIMIT
+    wanted = inspect.signature(test).parameters
+    run(test(**{name: value for name, value in pyfuncitem.funcargs.items() if name in wanted}), limit)
+    return True
 
 
 @pytest.fixture(scope="session")

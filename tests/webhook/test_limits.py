@@ -5,7 +5,6 @@ import resource
 
 import pytest
 
-from tests.support.aio import run
 from webhook.gate import Gate
 from webhook.http.deadlines import Deadlines
 from webhook.limits import MIB, Limits
@@ -72,22 +71,18 @@ def test_bytes_of_one_receiver() -> None:
     assert gate.take("a", 1)
 
 
-def test_closed_gate_lets_out_but_not_in() -> None:
+async def test_closed_gate_lets_out_but_not_in() -> None:
     """At shutdown what is inside is waited for, and nothing new comes in."""
-
-    async def scenario() -> None:
-        gate = Gate(Limits())
-        assert gate.enter("a")
-        gate.closed = True
-        assert not gate.enter("a")
-        assert not await gate.wait_empty(0.01)
-        waiting = asyncio.ensure_future(gate.wait_empty(5))
-        await asyncio.sleep(0)
-        gate.leave("a")
-        assert await waiting
-        assert gate.requests == 0
-
-    run(scenario())
+    gate = Gate(Limits())
+    assert gate.enter("a")
+    gate.closed = True
+    assert not gate.enter("a")
+    assert not await gate.wait_empty(0.01)
+    waiting = asyncio.ensure_future(gate.wait_empty(5))
+    await asyncio.sleep(0)
+    gate.leave("a")
+    assert await waiting
+    assert gate.requests == 0
 
 
 def test_deadlines_come_in_order() -> None:

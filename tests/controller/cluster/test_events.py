@@ -17,7 +17,6 @@ from controller.cluster.events import (
     EventRecorder,
 )
 from controller.kargo.objects import CLUSTER_CONFIGS, WAREHOUSES
-from tests.support.aio import run
 from tests.support.clock import FakeClock
 from tests.support.kube import FakeKube, refused, unreachable
 
@@ -38,146 +37,118 @@ def warn(recorder: EventRecorder, name: str = "w", message: str = "m", *, repeat
     recorder.emit(WARNING, WAREHOUSES, "Warehouse", "p", name, "Refused", message, "uid-1", repeat=repeat)
 
 
-def test_an_event() -> None:
+async def test_an_event() -> None:
     """``kubectl describe`` finds it by the object it is about."""
-
-    async def scenario() -> None:
-        kube, clock = FakeKube(), FakeClock()
-        async with recording(kube, clock) as recorder:
-            warn(recorder)
-            await clock.settle()
-        (event,) = kube.events
-        assert event["involvedObject"] == {
-            "apiVersion": "kargo.akuity.io/v1alpha1",
-            "kind": "Warehouse",
-            "namespace": "p",
-            "name": "w",
-            "uid": "uid-1",
-        }
-        assert (event["type"], event["reason"], event["message"]) == ("Warning", "Refused", "m")
-        assert event["firstTimestamp"] == event["lastTimestamp"] == "2027-01-15T08:00:00Z"
-        assert event["source"] == {"component": "kargo-azure-receiver"}
-        assert kube.made("create")[0].namespace == "p"
-
-    run(scenario())
+    kube, clock = FakeKube(), FakeClock()
+    async with recording(kube, clock) as recorder:
+        warn(recorder)
+        await clock.settle()
+    (event,) = kube.events
+    assert event["involvedObject"] == {
+        "apiVersion": "kargo.akuity.io/v1alpha1",
+        "kind": "Warehouse",
+        "namespace": "p",
+        "name": "w",
+        "uid": "uid-1",
+    }
+    assert (event["type"], event["reason"], event["message"]) == ("Warning", "Refused", "m")
+    assert event["firstTimestamp"] == event["lastTimestamp"] == "2027-01-15T08:00:00Z"
+    assert event["source"] == {"component": "kargo-azure-receiver"}
+    assert kube.made("create")[0].namespace == "p"
 
 
-def test_about_the_cluster_config() -> None:
+async def test_about_the_cluster_config() -> None:
     """Events about what has no namespace live in ``default``."""
-
-    async def scenario() -> None:
-        kube, clock = FakeKube(), FakeClock()
-        async with recording(kube, clock) as recorder:
-            recorder.emit(NORMAL, CLUSTER_CONFIGS, "ClusterConfig", "", "cluster", "Served", "m")
-            await clock.settle()
-        assert kube.made("create")[0].namespace == "default"
-        assert kube.events[0]["type"] == "Normal"
-        assert "namespace" not in kube.events[0]["involvedObject"]
-
-    run(scenario())
+    kube, clock = FakeKube(), FakeClock()
+    async with recording(kube, clock) as recorder:
+        recorder.emit(NORMAL, CLUSTER_CONFIGS, "ClusterConfig", "", "cluster", "Served", "m")
+        await clock.settle()
+    assert kube.made("create")[0].namespace == "default"
+    assert kube.events[0]["type"] == "Normal"
+    assert "namespace" not in kube.events[0]["involvedObject"]
 
 
-def test_the_same_is_not_said_again_soon() -> None:
+async def test_the_same_is_not_said_again_soon() -> None:
     """Unless it is meant to be; another object, or another message, is another Event."""
-
-    async def scenario() -> None:
-        kube, clock = FakeKube(), FakeClock()
-        async with recording(kube, clock) as recorder:
-            for _ in range(3):
-                warn(recorder)
-            warn(recorder, name="x")
-            warn(recorder, message="n")
-            await clock.advance(1.0)
-            assert len(kube.events) == 3
-            warn(recorder, repeat=True)
-            await clock.advance(1.0)
-            assert len(kube.events) == 4
-            await clock.advance(REPEAT_AFTER)
+    kube, clock = FakeKube(), FakeClock()
+    async with recording(kube, clock) as recorder:
+        for _ in range(3):
             warn(recorder)
-            await clock.advance(1.0)
-            assert len(kube.events) == 5
-        assert len({event["metadata"]["name"] for event in kube.events}) == 5
+        warn(recorder, name="x")
+        warn(recorder, message="n")
+        await clock.advance(1.0)
+        assert len(kube.events) == 3
+        warn(recorder, repeat=True)
+        await clock.advance(1.0)
+        assert len(kube.events) == 4
+        await clock.advance(REPEAT_AFTER)
+        warn(recorder)
+        await clock.advance(1.0)
+        assert len(kube.events) == 5
+    assert len({event["metadata"]["name"] for event in kube.events}) == 5
 
-    run(scenario())
 
-
-def test_their_rate_is_bounded() -> None:
+async def test_their_rate_is_bounded() -> None:
     """Ten thousand at once are sent one by one, and what is too many is dropped, with a line."""
-
-    async def scenario() -> None:
-        kube, clock = FakeKube(), FakeClock()
-        async with recording(kube, clock) as recorder:
-            with capture_logs() as lines:
-                for number in range(QUEUE_LIMIT + 5):
-                    warn(recorder, name=f"w{number}")
-            assert [line["event"] for line in lines] == ["event_dropped"] * 5
-            await clock.advance(PAUSE * 10)
-            assert 9 <= len(kube.events) <= 11
-
-    run(scenario())
+    kube, clock = FakeKube(), FakeClock()
+    async with recording(kube, clock) as recorder:
+        with capture_logs() as lines:
+            for number in range(QUEUE_LIMIT + 5):
+                warn(recorder, name=f"w{number}")
+        assert [line["event"] for line in lines] == ["event_dropped"] * 5
+        await clock.advance(PAUSE * 10)
+        assert 9 <= len(kube.events) <= 11
 
 
-def test_long_messages_and_names_fit() -> None:
+async def test_long_messages_and_names_fit() -> None:
     """The API server takes 1,024 characters of message and 253 of name."""
-
-    async def scenario() -> None:
-        kube, clock = FakeKube(), FakeClock()
-        async with recording(kube, clock) as recorder:
-            warn(recorder, name="w" * 253, message="ü" * 5000)
-            await clock.settle()
-        (event,) = kube.events
-        assert len(event["message"]) == MESSAGE_LIMIT
-        assert event["message"].endswith("…")
-        assert len(event["metadata"]["name"]) <= 253
-        assert event["involvedObject"]["name"] == "w" * 253
-
-    run(scenario())
+    kube, clock = FakeKube(), FakeClock()
+    async with recording(kube, clock) as recorder:
+        warn(recorder, name="w" * 253, message="ü" * 5000)
+        await clock.settle()
+    (event,) = kube.events
+    assert len(event["message"]) == MESSAGE_LIMIT
+    assert event["message"].endswith("…")
+    assert len(event["metadata"]["name"]) <= 253
+    assert event["involvedObject"]["name"] == "w" * 253
 
 
-def test_a_missing_right_is_told_once() -> None:
+async def test_a_missing_right_is_told_once() -> None:
     """Verb, resource and namespace; told anew when it had been there meanwhile."""
-
-    async def scenario() -> None:
-        kube, clock = FakeKube(), FakeClock()
-        async with recording(kube, clock) as recorder:
-            with capture_logs() as lines:
-                kube.fail(refused(403))
-                for number in range(5):
-                    warn(recorder, name=f"w{number}")
-                await clock.advance(1.0)
-                assert lines == [
-                    {
-                        "event": "right_missing",
-                        "log_level": "error",
-                        "verb": "create",
-                        "resource": "events",
-                        "namespace": "p",
-                    }
-                ]
-                kube.heal()
-                warn(recorder, name="fine")
-                await clock.advance(1.0)
-                kube.fail(refused(403))
-                warn(recorder, name="again")
-                await clock.advance(1.0)
-                assert len(lines) == 2
-
-    run(scenario())
+    kube, clock = FakeKube(), FakeClock()
+    async with recording(kube, clock) as recorder:
+        with capture_logs() as lines:
+            kube.fail(refused(403))
+            for number in range(5):
+                warn(recorder, name=f"w{number}")
+            await clock.advance(1.0)
+            assert lines == [
+                {
+                    "event": "right_missing",
+                    "log_level": "error",
+                    "verb": "create",
+                    "resource": "events",
+                    "namespace": "p",
+                }
+            ]
+            kube.heal()
+            warn(recorder, name="fine")
+            await clock.advance(1.0)
+            kube.fail(refused(403))
+            warn(recorder, name="again")
+            await clock.advance(1.0)
+            assert len(lines) == 2
 
 
 @pytest.mark.parametrize("failure", [refused(500), refused(422), refused(404), unreachable])
-def test_a_failure_ends_nothing(failure: object) -> None:
+async def test_a_failure_ends_nothing(failure: object) -> None:
     """An Event that can't be sent is a line in the log; the next one is sent."""
-
-    async def scenario() -> None:
-        kube, clock = FakeKube(), FakeClock()
-        async with recording(kube, clock) as recorder:
-            kube.fail(failure, times=1)  # type: ignore[arg-type]
-            with capture_logs() as lines:
-                warn(recorder)
-                warn(recorder, name="next")
-                await clock.advance(1.0)
-        assert [line["event"] for line in lines] == ["event_not_sent"]
-        assert [event["involvedObject"]["name"] for event in kube.events] == ["next"]
-
-    run(scenario())
+    kube, clock = FakeKube(), FakeClock()
+    async with recording(kube, clock) as recorder:
+        kube.fail(failure, times=1)  # type: ignore[arg-type]
+        with capture_logs() as lines:
+            warn(recorder)
+            warn(recorder, name="next")
+            await clock.advance(1.0)
+    assert [line["event"] for line in lines] == ["event_not_sent"]
+    assert [event["involvedObject"]["name"] for event in kube.events] == ["next"]

@@ -6,7 +6,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from controller.kargo.objects import PROJECT_CONFIGS, SECRETS
-from tests.support.aio import run
 from tests.support.kube import Failure, refused, unreachable
 from tests.support.publishing import Publishing, azure, entry
 from tests.support.secrets import LONG
@@ -24,92 +23,76 @@ OTHER = b"another-secret-of-some-length"
         pytest.param(b"", "SecretEmpty", 'key "secret" is missing or empty', id="empty"),
     ],
 )
-def test_a_fault_is_told_and_heals(value: Any, reason: str, words: str) -> None:
+async def test_a_fault_is_told_and_heals(value: Any, reason: str, words: str) -> None:
     """Condition, Event and log say once what to fix; the neighbour is served; it heals within 2 s."""
-
-    async def scenario() -> None:
-        async with Publishing() as site:
-            site.secret("p", "good")
-            if value != "missing":
-                site.secret("p", "s", value)
-            site.config("p", azure("bad"), azure("well", "good"))
-            with capture_logs() as lines:
-                await site.run(60.0)
-            condition = site.condition("p")
-            assert condition is not None
-            assert (condition["status"], condition["reason"]) == ("False", reason)
-            assert words in condition["message"]
-            assert '"bad"' in condition["message"]
-            assert [each["name"] for each in site.entries("p")] == ["well"]
-            (event,) = site.kube.events
-            assert (event["type"], event["reason"]) == ("Warning", reason)
-            assert event["involvedObject"]["kind"] == "ProjectConfig"
-            assert event["involvedObject"]["name"] == "p"
-            assert [line["event"] for line in lines].count("receivers_faulty") == 1
-            site.secret("p", "s")
-            await site.run(2.0)
-            condition = site.condition("p")
-            assert condition is not None
-            assert condition["status"] == "True"
-            assert [each["name"] for each in site.entries("p")] == ["bad", "well"]
-            assert site.reasons() == [reason, "ReceiversServed"]
-
-    run(scenario())
+    async with Publishing() as site:
+        site.secret("p", "good")
+        if value != "missing":
+            site.secret("p", "s", value)
+        site.config("p", azure("bad"), azure("well", "good"))
+        with capture_logs() as lines:
+            await site.run(60.0)
+        condition = site.condition("p")
+        assert condition is not None
+        assert (condition["status"], condition["reason"]) == ("False", reason)
+        assert words in condition["message"]
+        assert '"bad"' in condition["message"]
+        assert [each["name"] for each in site.entries("p")] == ["well"]
+        (event,) = site.kube.events
+        assert (event["type"], event["reason"]) == ("Warning", reason)
+        assert event["involvedObject"]["kind"] == "ProjectConfig"
+        assert event["involvedObject"]["name"] == "p"
+        assert [line["event"] for line in lines].count("receivers_faulty") == 1
+        site.secret("p", "s")
+        await site.run(2.0)
+        condition = site.condition("p")
+        assert condition is not None
+        assert condition["status"] == "True"
+        assert [each["name"] for each in site.entries("p")] == ["bad", "well"]
+        assert site.reasons() == [reason, "ReceiversServed"]
 
 
-def test_the_same_fault_again_is_told_again() -> None:
+async def test_the_same_fault_again_is_told_again() -> None:
     """One Event for each change of the condition, also when it has been like this before."""
-
-    async def scenario() -> None:
-        async with Publishing() as site:
-            site.secret("p")
-            site.config("p", azure("az"))
+    async with Publishing() as site:
+        site.secret("p")
+        site.config("p", azure("az"))
+        await site.run()
+        for _ in range(2):
+            site.kube.remove(SECRETS, "p", "s")
             await site.run()
-            for _ in range(2):
-                site.kube.remove(SECRETS, "p", "s")
-                await site.run()
-                site.secret("p")
-                await site.run()
-            assert site.reasons() == ["ReceiversServed", *["SecretMissing", "ReceiversServed"] * 2]
-            assert not site.metrics.writes["disputed"]
-
-    run(scenario())
+            site.secret("p")
+            await site.run()
+        assert site.reasons() == ["ReceiversServed", *["SecretMissing", "ReceiversServed"] * 2]
+        assert not site.metrics.writes["disputed"]
 
 
-def test_no_secret_and_no_path_is_told_of() -> None:
+async def test_no_secret_and_no_path_is_told_of() -> None:
     """Neither logs, nor Events, nor conditions hold a path or a secret."""
-
-    async def scenario() -> None:
-        async with Publishing() as site:
-            site.secret("p")
-            site.config("p", azure("az"))
-            with capture_logs() as lines:
-                await site.run()
-                site.secret("p", value=None)
-                await site.run()
-            told = repr([lines, site.kube.events, site.stored("p")["conditions"]])
-            assert entry("p", "az")["path"][-64:] not in told
-            assert LONG.decode() not in told
-
-    run(scenario())
+    async with Publishing() as site:
+        site.secret("p")
+        site.config("p", azure("az"))
+        with capture_logs() as lines:
+            await site.run()
+            site.secret("p", value=None)
+            await site.run()
+        told = repr([lines, site.kube.events, site.stored("p")["conditions"]])
+        assert entry("p", "az")["path"][-64:] not in told
+        assert LONG.decode() not in told
 
 
-def test_a_receiver_whose_secret_is_not_known_keeps_its_entry() -> None:
+async def test_a_receiver_whose_secret_is_not_known_keeps_its_entry() -> None:
     """A replica that starts writes nothing before it knows better."""
-
-    async def scenario() -> None:
-        async with Publishing() as site:
-            status = {"webhookReceivers": [entry("p", "az", OTHER)]}
-            site.secret("p")
-            site.config("p", azure("az"), status=status)
-            site.see_configs()
-            await site.clock.advance(60.0)
-            assert site.writes() == []
-            site.see()
-            await site.clock.advance(2.0)
-            assert site.entries("p") == [entry("p", "az")]
-
-    run(scenario())
+    async with Publishing() as site:
+        status = {"webhookReceivers": [entry("p", "az", OTHER)]}
+        site.secret("p")
+        site.config("p", azure("az"), status=status)
+        site.see_configs()
+        await site.clock.advance(60.0)
+        assert site.writes() == []
+        site.see()
+        await site.clock.advance(2.0)
+        assert site.entries("p") == [entry("p", "az")]
 
 
 # --- rights ---
@@ -134,111 +117,91 @@ def test_a_receiver_whose_secret_is_not_known_keeps_its_entry() -> None:
         ),
     ],
 )
-def test_a_missing_right(
+async def test_a_missing_right(
     denied: tuple[str, str], plural: str, subresource: str, told: tuple[str, str, str]
 ) -> None:
     """One clear line that names verb, resource and namespace, however long it lasts; then it heals."""
-
-    async def scenario() -> None:
-        async with Publishing() as site:
-            site.secret("p")
-            site.config("p", azure("az"))
-            site.kube.denied = {denied}
-            site.kube.fail(refused(403), verb=denied[0], plural=plural, subresource=subresource)
-            with capture_logs() as lines:
-                await site.run(300.0, step=10.0)
-            (line,) = lines
-            assert line["event"] == "right_missing"
-            assert (line["verb"], line["resource"], line["namespace"]) == told
-            assert len(site.kube.made(denied[0], plural)) <= 11
-            site.kube.heal()
-            site.kube.denied = set()
-            await site.run(61.0)
-            assert site.entries("p") == [entry("p", "az")]
-
-    run(scenario())
+    async with Publishing() as site:
+        site.secret("p")
+        site.config("p", azure("az"))
+        site.kube.denied = {denied}
+        site.kube.fail(refused(403), verb=denied[0], plural=plural, subresource=subresource)
+        with capture_logs() as lines:
+            await site.run(300.0, step=10.0)
+        (line,) = lines
+        assert line["event"] == "right_missing"
+        assert (line["verb"], line["resource"], line["namespace"]) == told
+        assert len(site.kube.made(denied[0], plural)) <= 11
+        site.kube.heal()
+        site.kube.denied = set()
+        await site.run(61.0)
+        assert site.entries("p") == [entry("p", "az")]
 
 
-def test_events_that_may_not_be_created_cost_nothing_else() -> None:
+async def test_events_that_may_not_be_created_cost_nothing_else() -> None:
     """Without the right to create Events all works, and one line says so."""
-
-    async def scenario() -> None:
-        async with Publishing() as site:
-            site.secret("p")
-            site.kube.fail(refused(403), verb="create", plural="events")
-            with capture_logs() as lines:
-                site.config("p", azure("az"))
-                await site.run()
-                site.secret("p", value=b"")
-                await site.run()
-            (line,) = [each for each in lines if each["event"] == "right_missing"]
-            assert (line["verb"], line["resource"], line["namespace"]) == ("create", "events", "p")
-            assert site.condition("p") is not None
-
-    run(scenario())
+    async with Publishing() as site:
+        site.secret("p")
+        site.kube.fail(refused(403), verb="create", plural="events")
+        with capture_logs() as lines:
+            site.config("p", azure("az"))
+            await site.run()
+            site.secret("p", value=b"")
+            await site.run()
+        (line,) = [each for each in lines if each["event"] == "right_missing"]
+        assert (line["verb"], line["resource"], line["namespace"]) == ("create", "events", "p")
+        assert site.condition("p") is not None
 
 
 @pytest.mark.parametrize(
     "failure", [refused(500), refused(429), refused(422), unreachable], ids=["500", "429", "422", "network"]
 )
 @pytest.mark.parametrize("verb", ["get", "patch"])
-def test_failures_are_tried_again(failure: Failure, verb: str) -> None:
+async def test_failures_are_tried_again(failure: Failure, verb: str) -> None:
     """A status that can't be read or written is written when that has passed."""
-
-    async def scenario() -> None:
-        async with Publishing() as site:
-            site.secret("p")
-            site.config("p", azure("az"))
-            site.kube.fail(failure, verb=verb)
-            await site.run(20.0)
-            assert site.entries("p") == []
-            assert 3 < len(site.kube.made(verb)) < 60
-            site.kube.heal()
-            await site.run(11.0)
-            assert site.entries("p") == [entry("p", "az")]
-
-    run(scenario())
+    async with Publishing() as site:
+        site.secret("p")
+        site.config("p", azure("az"))
+        site.kube.fail(failure, verb=verb)
+        await site.run(20.0)
+        assert site.entries("p") == []
+        assert 3 < len(site.kube.made(verb)) < 60
+        site.kube.heal()
+        await site.run(11.0)
+        assert site.entries("p") == [entry("p", "az")]
 
 
-def test_a_config_that_goes_meanwhile() -> None:
+async def test_a_config_that_goes_meanwhile() -> None:
     """Deleted between seeing and writing: nothing is left to do, and nothing is said."""
-
-    async def scenario() -> None:
-        async with Publishing() as site:
-            site.secret("p")
-            site.config("p", azure("az"))
-            site.see()
-            site.kube.remove(PROJECT_CONFIGS, "p", "p")
-            with capture_logs() as lines:
-                await site.clock.advance(30.0)
-                await site.run(30.0)
-            assert lines == []
-            assert site.writes() == []
-
-    run(scenario())
+    async with Publishing() as site:
+        site.secret("p")
+        site.config("p", azure("az"))
+        site.see()
+        site.kube.remove(PROJECT_CONFIGS, "p", "p")
+        with capture_logs() as lines:
+            await site.clock.advance(30.0)
+            await site.run(30.0)
+        assert lines == []
+        assert site.writes() == []
 
 
 # --- path conflicts ---
 
 
-def test_two_receivers_with_one_path() -> None:
+async def test_two_receivers_with_one_path() -> None:
     """Neither is published, both are told, and both heal."""
-
-    async def scenario() -> None:
-        async with Publishing() as site:
-            for namespace, receiver in (("ab", "c"), ("a", "bc")):
-                site.secret(namespace)
-                site.config(namespace, azure(receiver))
-            await site.run(4.0)
-            for namespace in ("ab", "a"):
-                condition = site.condition(namespace)
-                assert condition is not None
-                assert (condition["status"], condition["reason"]) == ("False", "PathConflict")
-                assert "a/bc, ab/c" in condition["message"]
-                assert site.entries(namespace) == []
-            site.secret("a", value=OTHER)
-            await site.run(4.0)
-            assert site.entries("ab") == [entry("ab", "c")]
-            assert site.entries("a") == [entry("a", "bc", OTHER)]
-
-    run(scenario())
+    async with Publishing() as site:
+        for namespace, receiver in (("ab", "c"), ("a", "bc")):
+            site.secret(namespace)
+            site.config(namespace, azure(receiver))
+        await site.run(4.0)
+        for namespace in ("ab", "a"):
+            condition = site.condition(namespace)
+            assert condition is not None
+            assert (condition["status"], condition["reason"]) == ("False", "PathConflict")
+            assert "a/bc, ab/c" in condition["message"]
+            assert site.entries(namespace) == []
+        site.secret("a", value=OTHER)
+        await site.run(4.0)
+        assert site.entries("ab") == [entry("ab", "c")]
+        assert site.entries("a") == [entry("a", "bc", OTHER)]

@@ -9,7 +9,6 @@ from controller.refreshing.dispatcher import Dispatcher
 from controller.refreshing.recent_deliveries import WINDOW, RecentDeliveries
 from controller.refreshing.target_index import TargetIndex
 from controller.repositories.keys import subscription_key
-from tests.support.aio import run
 from tests.support.kube import unreachable
 from tests.support.refreshing import Refreshing
 from webhook.ports import Subject
@@ -85,53 +84,41 @@ IMAGE_PUSH, GIT_PUSH = Subject("image", IMAGE), Subject("git", GIT)
         pytest.param("p/az", Subject("git", ""), [], id="nothing"),
     ],
 )
-def test_matching(receiver: str, subject: Subject, patched: list[str]) -> None:
+async def test_matching(receiver: str, subject: Subject, patched: list[str]) -> None:
     """A Project's receiver reaches its Project, the ClusterConfig's all; the kind does not matter."""
-
-    async def scenario() -> None:
-        async with Site() as site:
-            site.subscribe("p", "image", ("image", IMAGE))
-            site.subscribe("p", "chart", ("chart", f"oci://{IMAGE}"))
-            site.subscribe("p", "git", ("git", "git@ssh.dev.azure.com:v3/contoso/proj/repo"))
-            site.subscribe("q", "image", ("image", f"{IMAGE}:latest"))
-            assert await site.send(receiver, subject) == (len(patched), patched)
-
-    run(scenario())
+    async with Site() as site:
+        site.subscribe("p", "image", ("image", IMAGE))
+        site.subscribe("p", "chart", ("chart", f"oci://{IMAGE}"))
+        site.subscribe("p", "git", ("git", "git@ssh.dev.azure.com:v3/contoso/proj/repo"))
+        site.subscribe("q", "image", ("image", f"{IMAGE}:latest"))
+        assert await site.send(receiver, subject) == (len(patched), patched)
 
 
-def test_a_pull_request_refreshes_promotions() -> None:
+async def test_a_pull_request_refreshes_promotions() -> None:
     """In the receiver's scope, and no Warehouse."""
+    async with Site() as site:
 
-    async def scenario() -> None:
-        async with Site() as site:
+        class Waiting:
+            def __init__(self, target: Target) -> None:
+                self.target = target
+                self.keys = (PULL_REQUEST,)
 
-            class Waiting:
-                def __init__(self, target: Target) -> None:
-                    self.target = target
-                    self.keys = (PULL_REQUEST,)
-
-            site.subscribe("p", "w", ("git", GIT))
-            for namespace in ("p", "q"):
-                site.promotions.added(Waiting(site.target("promo", namespace, "Promotion")))
-            subject = Subject("pull_request", PULL_REQUEST)
-            assert await site.send("p/az", subject) == (1, ["p/promo"])
-            assert await site.send("cluster/az", subject) == (2, ["p/promo", "q/promo"])
-            assert await site.send("r/az", subject) == (0, [])
-
-    run(scenario())
+        site.subscribe("p", "w", ("git", GIT))
+        for namespace in ("p", "q"):
+            site.promotions.added(Waiting(site.target("promo", namespace, "Promotion")))
+        subject = Subject("pull_request", PULL_REQUEST)
+        assert await site.send("p/az", subject) == (1, ["p/promo"])
+        assert await site.send("cluster/az", subject) == (2, ["p/promo", "q/promo"])
+        assert await site.send("r/az", subject) == (0, [])
 
 
-def test_what_several_subjects_match_is_counted_once() -> None:
+async def test_what_several_subjects_match_is_counted_once() -> None:
     """A Warehouse that subscribes to two repositories of a batch is refreshed, and counted, once."""
-
-    async def scenario() -> None:
-        async with Site() as site:
-            site.subscribe("p", "both", ("image", IMAGE), ("git", GIT))
-            site.subscribe("p", "one", ("git", GIT))
-            assert await site.send("p/az", IMAGE_PUSH, GIT_PUSH, IMAGE_PUSH) == (2, ["p/both", "p/one"])
-            assert await site.send("p/az") == (0, [])
-
-    run(scenario())
+    async with Site() as site:
+        site.subscribe("p", "both", ("image", IMAGE), ("git", GIT))
+        site.subscribe("p", "one", ("git", GIT))
+        assert await site.send("p/az", IMAGE_PUSH, GIT_PUSH, IMAGE_PUSH) == (2, ["p/both", "p/one"])
+        assert await site.send("p/az") == (0, [])
 
 
 # --- late knowledge ---
@@ -147,98 +134,78 @@ def test_what_several_subjects_match_is_counted_once() -> None:
         pytest.param(3600.0, WINDOW + 3700.0, False, id="but not before that"),
     ],
 )
-def test_a_warehouse_that_is_seen_late(silent: float, waited: float, late: bool) -> None:
+async def test_a_warehouse_that_is_seen_late(silent: float, waited: float, late: bool) -> None:
     """It is refreshed if a delivery came in the last five minutes; longer, if the watch has been silent."""
-
-    async def scenario() -> None:
-        async with Site() as site:
-            await site.send("p/az", IMAGE_PUSH)
-            await site.clock.advance(waited)
-            site.watch.silent = silent
-            warehouse = site.subscribe("p", "w", ("image", IMAGE))
-            await site.clock.settle()
-            assert (site.value(warehouse.target) is not None) is late
-
-    run(scenario())
+    async with Site() as site:
+        await site.send("p/az", IMAGE_PUSH)
+        await site.clock.advance(waited)
+        site.watch.silent = silent
+        warehouse = site.subscribe("p", "w", ("image", IMAGE))
+        await site.clock.settle()
+        assert (site.value(warehouse.target) is not None) is late
 
 
-def test_a_subscription_that_is_seen_late() -> None:
+async def test_a_subscription_that_is_seen_late() -> None:
     """A known Warehouse that enters a repository's key is refreshed too; an unchanged one is not again."""
-
-    async def scenario() -> None:
-        async with Site() as site:
-            old = site.subscribe("p", "w", ("git", GIT))
-            await site.send("p/az", IMAGE_PUSH)
-            new = Warehouse(old.target, "uid", "2", (*old.keys, subscription_key("image", IMAGE)), 1, "", "")
-            with capture_logs() as lines:
-                site.warehouses.updated(old, new)
-                await site.clock.settle()
-            assert len(site.patches()) == 1
-            assert lines == [
-                {
-                    "event": "late_warehouse_refreshed",
-                    "log_level": "info",
-                    "receiver": "p/az",
-                    "namespace": "p",
-                    "name": "w",
-                }
-            ]
-            site.warehouses.updated(new, new)
+    async with Site() as site:
+        old = site.subscribe("p", "w", ("git", GIT))
+        await site.send("p/az", IMAGE_PUSH)
+        new = Warehouse(old.target, "uid", "2", (*old.keys, subscription_key("image", IMAGE)), 1, "", "")
+        with capture_logs() as lines:
+            site.warehouses.updated(old, new)
             await site.clock.settle()
-            assert len(site.patches()) == 1
-
-    run(scenario())
+        assert len(site.patches()) == 1
+        assert lines == [
+            {
+                "event": "late_warehouse_refreshed",
+                "log_level": "info",
+                "receiver": "p/az",
+                "namespace": "p",
+                "name": "w",
+            }
+        ]
+        site.warehouses.updated(new, new)
+        await site.clock.settle()
+        assert len(site.patches()) == 1
 
 
 @pytest.mark.parametrize(
     ("receiver", "late"), [("p/az", False), ("q/az", True), ("cluster/az", True)], ids=str
 )
-def test_late_within_the_receivers_scope(receiver: str, late: bool) -> None:
+async def test_late_within_the_receivers_scope(receiver: str, late: bool) -> None:
     """A delivery to another Project's receiver wakes nobody."""
-
-    async def scenario() -> None:
-        async with Site() as site:
-            await site.send(receiver, IMAGE_PUSH)
-            warehouse = site.subscribe("q", "w", ("image", IMAGE))
-            await site.clock.settle()
-            assert (site.value(warehouse.target) is not None) is late
-
-    run(scenario())
+    async with Site() as site:
+        await site.send(receiver, IMAGE_PUSH)
+        warehouse = site.subscribe("q", "w", ("image", IMAGE))
+        await site.clock.settle()
+        assert (site.value(warehouse.target) is not None) is late
 
 
-def test_the_latecomer_takes_nobodys_place() -> None:
+async def test_the_latecomer_takes_nobodys_place() -> None:
     """A late Warehouse's refresh must not end the delivery that it follows, which asks for more."""
-
-    async def scenario() -> None:
-        async with Site() as site:
-            site.subscribe("p", "early", ("image", IMAGE))
-            site.kube.fail(unreachable)
-            refresh = site.dispatcher.dispatch("p/az", [IMAGE_PUSH], site.clock.time(), delivery="d")
-            await site.clock.settle()
-            refresh.detach()
-            site.subscribe("p", "late", ("image", IMAGE))
-            await site.clock.settle()
-            assert not refresh.done
-            again = site.dispatcher.dispatch("p/az", [IMAGE_PUSH], site.clock.time(), delivery="e")
-            assert refresh.superseded_by == ("e",)
-            assert again.matched == 2
-            site.kube.heal()
-            await site.clock.advance(10.0)
-            assert again.persisted == 2
-
-    run(scenario())
+    async with Site() as site:
+        site.subscribe("p", "early", ("image", IMAGE))
+        site.kube.fail(unreachable)
+        refresh = site.dispatcher.dispatch("p/az", [IMAGE_PUSH], site.clock.time(), delivery="d")
+        await site.clock.settle()
+        refresh.detach()
+        site.subscribe("p", "late", ("image", IMAGE))
+        await site.clock.settle()
+        assert not refresh.done
+        again = site.dispatcher.dispatch("p/az", [IMAGE_PUSH], site.clock.time(), delivery="e")
+        assert refresh.superseded_by == ("e",)
+        assert again.matched == 2
+        site.kube.heal()
+        await site.clock.advance(10.0)
+        assert again.persisted == 2
 
 
-def test_deliveries_are_forgotten() -> None:
+async def test_deliveries_are_forgotten() -> None:
     """What is too old for anybody is not kept."""
-
-    async def scenario() -> None:
-        async with Site() as site:
-            for number in range(100):
-                await site.send("p/az", Subject("image", f"contoso.azurecr.io/app-{number}"))
-            assert len(site.recent) >= 100
-            await site.clock.advance(WINDOW + 1.0)
-            await site.send("p/az", GIT_PUSH)
-            assert len(site.recent) == 1
-
-    run(scenario())
+    async with Site() as site:
+        for number in range(100):
+            await site.send("p/az", Subject("image", f"contoso.azurecr.io/app-{number}"))
+        assert len(site.recent) >= 100
+        await site.clock.advance(WINDOW + 1.0)
+        await site.send("p/az", GIT_PUSH)
+        assert len(site.recent) == 1

@@ -5,7 +5,6 @@ import itertools
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.aio import run
 from tests.support.kube import Failure, garbled, refused, unreachable
 from tests.support.refreshing import Refreshing
 
@@ -31,51 +30,43 @@ from tests.support.refreshing import Refreshing
         pytest.param(garbled, "retried", id="an answer that is none"),
     ],
 )
-def test_outcomes(failure: Failure, result: str) -> None:
+async def test_outcomes(failure: Failure, result: str) -> None:
     """Gone and rejected end it; anything else is tried again until it is stored."""
-
-    async def scenario() -> None:
-        async with Refreshing() as site:
-            target = site.target("w")
-            site.kube.fail(failure, verb="patch")
-            batch = site.ask(target)
-            await site.clock.advance(4.0)
-            if result == "retried":
-                assert not batch.done
-                assert site.refresher.failing == 1
-                site.kube.heal()
-                await site.clock.advance(10.0)
-            assert batch.done
-            assert site.refresher.failing == 0
-            found = (batch.matched, batch.persisted, batch.rejected)
-            assert found == {"gone": (0, 0, 0), "rejected": (1, 0, 1), "retried": (1, 1, 0)}[result]
-            assert site.metrics.results["Warehouse", result] >= 1
-            begun = len(site.patches())
-            await site.clock.advance(600.0)
-            assert len(site.patches()) == begun
-
-    run(scenario())
+    async with Refreshing() as site:
+        target = site.target("w")
+        site.kube.fail(failure, verb="patch")
+        batch = site.ask(target)
+        await site.clock.advance(4.0)
+        if result == "retried":
+            assert not batch.done
+            assert site.refresher.failing == 1
+            site.kube.heal()
+            await site.clock.advance(10.0)
+        assert batch.done
+        assert site.refresher.failing == 0
+        found = (batch.matched, batch.persisted, batch.rejected)
+        assert found == {"gone": (0, 0, 0), "rejected": (1, 0, 1), "retried": (1, 1, 0)}[result]
+        assert site.metrics.results["Warehouse", result] >= 1
+        begun = len(site.patches())
+        await site.clock.advance(600.0)
+        assert len(site.patches()) == begun
 
 
 @pytest.mark.parametrize("failure", [refused(503), refused(409), unreachable], ids=["503", "409", "network"])
-def test_backoff(failure: Failure) -> None:
+async def test_backoff(failure: Failure) -> None:
     """Retries begin soon, come less and less often, and never more than 10 s apart."""
-
-    async def scenario() -> None:
-        async with Refreshing() as site:
-            target = site.target("w")
-            times: list[float] = []
-            site.kube.before = lambda request: times.append(site.clock.monotonic())
-            site.kube.fail(failure)
-            site.ask(target)
-            await site.clock.advance(300.0)
-            gaps = [after - before for before, after in itertools.pairwise(times)]
-            assert gaps[0] < 0.1
-            assert max(gaps) <= 10.0
-            assert min(gaps[-5:]) > 1.0
-            assert len(gaps) < 100
-
-    run(scenario())
+    async with Refreshing() as site:
+        target = site.target("w")
+        times: list[float] = []
+        site.kube.before = lambda request: times.append(site.clock.monotonic())
+        site.kube.fail(failure)
+        site.ask(target)
+        await site.clock.advance(300.0)
+        gaps = [after - before for before, after in itertools.pairwise(times)]
+        assert gaps[0] < 0.1
+        assert max(gaps) <= 10.0
+        assert min(gaps[-5:]) > 1.0
+        assert len(gaps) < 100
 
 
 @pytest.mark.parametrize(
@@ -83,161 +74,130 @@ def test_backoff(failure: Failure) -> None:
     [pytest.param(7.0, 7.0, id="as the server says"), pytest.param(86_400.0, 60.0, id="no day is waited")],
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after(status: int, asked: float, waited: float) -> None:
+async def test_retry_after(status: int, asked: float, waited: float) -> None:
     """``Retry-After`` is honoured, within reason; nobody's asking makes it earlier."""
-
-    async def scenario() -> None:
-        async with Refreshing() as site:
-            target = site.target("w")
-            site.kube.fail(refused(status, retry_after=asked), times=1)
-            batch = site.ask(target)
-            await site.clock.advance(waited - 0.5)
-            site.ask(target, flow="other")
-            await site.clock.settle()
-            assert len(site.patches()) == 1
-            await site.clock.advance(0.6)
-            assert len(site.patches()) == 2
-            assert batch.done
-
-    run(scenario())
+    async with Refreshing() as site:
+        target = site.target("w")
+        site.kube.fail(refused(status, retry_after=asked), times=1)
+        batch = site.ask(target)
+        await site.clock.advance(waited - 0.5)
+        site.ask(target, flow="other")
+        await site.clock.settle()
+        assert len(site.patches()) == 1
+        await site.clock.advance(0.6)
+        assert len(site.patches()) == 2
+        assert batch.done
 
 
-def test_a_missing_right() -> None:
+async def test_a_missing_right() -> None:
     """Tried every 30 s, asked about once, told in one line; heals when the right is given."""
-
-    async def scenario() -> None:
-        async with Refreshing() as site:
-            targets = [site.target(f"w{number}") for number in range(50)]
-            site.kube.denied = {("patch", "warehouses")}
-            site.kube.fail(refused(403), verb="patch")
-            with capture_logs() as lines:
-                batch = site.ask(*targets)
-                await site.clock.advance(29.0)
-                assert len(site.patches()) == 50
-                assert len(site.kube.made("create")) == 1
-                await site.clock.advance(2.0)
-                assert len(site.patches()) == 100
-            told = [line for line in lines if line["log_level"] in ("warning", "error")]
-            assert [line["event"] for line in told] == ["right_missing"]
-            assert (told[0]["verb"], told[0]["namespace"]) == ("patch", "p")
-            assert told[0]["resource"] == "warehouses.kargo.akuity.io"
-            assert batch.rejected == 0
-            site.kube.heal()
-            await site.clock.advance(31.0)
-            assert batch.persisted == 50
-
-    run(scenario())
+    async with Refreshing() as site:
+        targets = [site.target(f"w{number}") for number in range(50)]
+        site.kube.denied = {("patch", "warehouses")}
+        site.kube.fail(refused(403), verb="patch")
+        with capture_logs() as lines:
+            batch = site.ask(*targets)
+            await site.clock.advance(29.0)
+            assert len(site.patches()) == 50
+            assert len(site.kube.made("create")) == 1
+            await site.clock.advance(2.0)
+            assert len(site.patches()) == 100
+        told = [line for line in lines if line["log_level"] in ("warning", "error")]
+        assert [line["event"] for line in told] == ["right_missing"]
+        assert (told[0]["verb"], told[0]["namespace"]) == ("patch", "p")
+        assert told[0]["resource"] == "warehouses.kargo.akuity.io"
+        assert batch.rejected == 0
+        site.kube.heal()
+        await site.clock.advance(31.0)
+        assert batch.persisted == 50
 
 
-def test_a_right_that_can_not_be_asked_about() -> None:
+async def test_a_right_that_can_not_be_asked_about() -> None:
     """When the API server can't be asked, a 403 is no verdict: it is tried again."""
-
-    async def scenario() -> None:
-        async with Refreshing() as site:
-            target = site.target("w")
-            site.kube.reviews_fail = True
-            site.kube.fail(refused(403), verb="patch")
-            batch = site.ask(target)
-            await site.clock.advance(20.0)
-            assert not batch.done
-            site.kube.heal()
-            await site.clock.advance(11.0)
-            assert batch.persisted == 1
-
-    run(scenario())
+    async with Refreshing() as site:
+        target = site.target("w")
+        site.kube.reviews_fail = True
+        site.kube.fail(refused(403), verb="patch")
+        batch = site.ask(target)
+        await site.clock.advance(20.0)
+        assert not batch.done
+        site.kube.heal()
+        await site.clock.advance(11.0)
+        assert batch.persisted == 1
 
 
-def test_a_403_that_passes_is_none() -> None:
+async def test_a_403_that_passes_is_none() -> None:
     """An API server that has just started refuses everything until it has read its roles."""
-
-    async def scenario() -> None:
-        async with Refreshing() as site:
-            target = site.target("w")
-            site.kube.fail(refused(403), verb="patch", times=2)
-            batch = site.ask(target)
-            await site.clock.advance(4.0)
-            assert (batch.persisted, batch.rejected) == (1, 0)
-
-    run(scenario())
+    async with Refreshing() as site:
+        target = site.target("w")
+        site.kube.fail(refused(403), verb="patch", times=2)
+        batch = site.ask(target)
+        await site.clock.advance(4.0)
+        assert (batch.persisted, batch.rejected) == (1, 0)
 
 
-def test_a_403_that_was_final_is_final_at_once_when_it_comes_again() -> None:
+async def test_a_403_that_was_final_is_final_at_once_when_it_comes_again() -> None:
     """The sender of the next event need not wait to be told the same."""
-
-    async def scenario() -> None:
-        async with Refreshing() as site:
-            target = site.target("w")
-            site.kube.fail(refused(403), verb="patch")
-            first = site.ask(target)
-            await site.clock.advance(4.0)
-            assert first.rejected == 1
-            second = site.ask(target)
-            await site.clock.settle()
-            assert second.rejected == 1
-            site.kube.heal()
-            third = site.ask(target)
-            await site.clock.settle()
-            assert third.persisted == 1
-
-    run(scenario())
+    async with Refreshing() as site:
+        target = site.target("w")
+        site.kube.fail(refused(403), verb="patch")
+        first = site.ask(target)
+        await site.clock.advance(4.0)
+        assert first.rejected == 1
+        second = site.ask(target)
+        await site.clock.settle()
+        assert second.rejected == 1
+        site.kube.heal()
+        third = site.ask(target)
+        await site.clock.settle()
+        assert third.persisted == 1
 
 
-def test_a_rejection_is_told() -> None:
+async def test_a_rejection_is_told() -> None:
     """The API server's message is in the log and in an Event on the Warehouse; the others are refreshed."""
-
-    async def scenario() -> None:
-        async with Refreshing() as site:
-            good, bad = site.target("good"), site.target("bad")
-            site.kube.fail(refused(422, "spec.interval: Invalid value"), name="bad")
-            with capture_logs() as lines:
-                batch = site.ask(good, bad)
-                await site.clock.settle()
-            assert (batch.matched, batch.persisted, batch.rejected) == (2, 1, 1)
-            (line,) = [each for each in lines if each["event"] == "refresh_rejected"]
-            assert (line["namespace"], line["name"], line["message"]) == (
-                "p",
-                "bad",
-                "spec.interval: Invalid value",
-            )
-            (event,) = site.kube.events
-            assert event["involvedObject"]["name"] == "bad"
-            assert (event["type"], event["reason"]) == ("Warning", "RefreshRejected")
-            assert "spec.interval: Invalid value" in event["message"]
-
-    run(scenario())
+    async with Refreshing() as site:
+        good, bad = site.target("good"), site.target("bad")
+        site.kube.fail(refused(422, "spec.interval: Invalid value"), name="bad")
+        with capture_logs() as lines:
+            batch = site.ask(good, bad)
+            await site.clock.settle()
+        assert (batch.matched, batch.persisted, batch.rejected) == (2, 1, 1)
+        (line,) = [each for each in lines if each["event"] == "refresh_rejected"]
+        assert (line["namespace"], line["name"], line["message"]) == (
+            "p",
+            "bad",
+            "spec.interval: Invalid value",
+        )
+        (event,) = site.kube.events
+        assert event["involvedObject"]["name"] == "bad"
+        assert (event["type"], event["reason"]) == ("Warning", "RefreshRejected")
+        assert "spec.interval: Invalid value" in event["message"]
 
 
-def test_an_outage_does_not_fill_the_log() -> None:
+async def test_an_outage_does_not_fill_the_log() -> None:
     """However many Warehouses can't be patched, that is a line every 10 s."""
-
-    async def scenario() -> None:
-        async with Refreshing(workers=32) as site:
-            targets = [site.target(f"w{number}") for number in range(40)]
-            site.kube.fail(unreachable)
-            with capture_logs() as lines:
-                site.ask(*targets)
-                await site.clock.advance(60.0)
-            assert 1 <= len(lines) <= 7
-            assert {line["event"] for line in lines} == {"refresh_failing"}
-
-    run(scenario())
+    async with Refreshing(workers=32) as site:
+        targets = [site.target(f"w{number}") for number in range(40)]
+        site.kube.fail(unreachable)
+        with capture_logs() as lines:
+            site.ask(*targets)
+            await site.clock.advance(60.0)
+        assert 1 <= len(lines) <= 7
+        assert {line["event"] for line in lines} == {"refresh_failing"}
 
 
-def test_a_bug_stops_the_controller() -> None:
+async def test_a_bug_stops_the_controller() -> None:
     """An error that nobody foresaw is raised, not swallowed: a half-dead refresher would lose refreshes."""
 
     class BugError(Exception):
         pass
 
-    async def scenario() -> None:
-        site = Refreshing()
+    site = Refreshing()
 
-        def fail(_: object) -> None:
-            raise BugError
+    def fail(_: object) -> None:
+        raise BugError
 
-        site.kube.before = fail
-        site.ask(site.target("w"))
-        with pytest.raises(BugError):
-            await site.refresher.controller.run()
-
-    run(scenario())
+    site.kube.before = fail
+    site.ask(site.target("w"))
+    with pytest.raises(BugError):
+        await site.refresher.controller.run()

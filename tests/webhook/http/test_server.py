@@ -19,60 +19,48 @@ from webhook.http.tls import Certificate
 from webhook.limits import Limits
 
 
-def test_500_idle_connections_stop_nobody() -> None:
+async def test_500_idle_connections_stop_nobody() -> None:
     """Connections that say nothing cost others nothing."""
-
-    async def scenario() -> None:
-        async with running(Site()) as site:
-            idle = await asyncio.gather(*(Wire.open(site.port) for _ in range(500)))
-            wire = await Wire.open(site.port)
-            assert (await wire.request("POST", PATH, PING)).code == 200
-            assert site.server.connections == 501
-            await asyncio.gather(*(each.close() for each in [*idle, wire]))
-
-    run(scenario())
+    async with running(Site()) as site:
+        idle = await asyncio.gather(*(Wire.open(site.port) for _ in range(500)))
+        wire = await Wire.open(site.port)
+        assert (await wire.request("POST", PATH, PING)).code == 200
+        assert site.server.connections == 501
+        await asyncio.gather(*(each.close() for each in [*idle, wire]))
 
 
-def test_one_connection_too_many_closes_the_longest_idle() -> None:
+async def test_one_connection_too_many_closes_the_longest_idle() -> None:
     """Holding connections open shuts nobody out: the newest is served, work in progress is kept."""
-
-    async def scenario() -> None:
-        refresh = FakeRefresh(1)
-        async with running(Site(refresh, limits=Limits(connections=3))) as site:
-            busy = await Wire.open(site.port)
-            await busy.send(request("POST", PATH, PUSH))
-            await until(lambda: site.endpoint.gate.requests == 1)
-            oldest, newer = await Wire.open(site.port), await Wire.open(site.port)
-            await until(lambda: site.server.connections == 3)
-            newest = await Wire.open(site.port)
-            assert (await newest.request("POST", PATH, PING)).code == 200
-            assert await oldest.closed() == b""
-            assert (await newer.request("POST", PATH, PING)).code == 200
-            refresh.persist()
-            assert (await busy.reply()).code == 200
-            for wire in (busy, oldest, newer, newest):
-                await wire.close()
-
-    run(scenario())
+    refresh = FakeRefresh(1)
+    async with running(Site(refresh, limits=Limits(connections=3))) as site:
+        busy = await Wire.open(site.port)
+        await busy.send(request("POST", PATH, PUSH))
+        await until(lambda: site.endpoint.gate.requests == 1)
+        oldest, newer = await Wire.open(site.port), await Wire.open(site.port)
+        await until(lambda: site.server.connections == 3)
+        newest = await Wire.open(site.port)
+        assert (await newest.request("POST", PATH, PING)).code == 200
+        assert await oldest.closed() == b""
+        assert (await newer.request("POST", PATH, PING)).code == 200
+        refresh.persist()
+        assert (await busy.reply()).code == 200
+        for wire in (busy, oldest, newer, newest):
+            await wire.close()
 
 
-def test_no_idle_connection_to_close() -> None:
+async def test_no_idle_connection_to_close() -> None:
     """With work in progress on every connection the next one is closed at once."""
-
-    async def scenario() -> None:
-        refresh = FakeRefresh(1)
-        async with running(Site(refresh, limits=Limits(connections=1))) as site:
-            busy = await Wire.open(site.port)
-            await busy.send(request("POST", PATH, PUSH))
-            await until(lambda: site.endpoint.gate.requests == 1)
-            late = await Wire.open(site.port)
-            assert await late.closed() == b""
-            refresh.persist()
-            assert (await busy.reply()).code == 200
-            await busy.close()
-            await late.close()
-
-    run(scenario())
+    refresh = FakeRefresh(1)
+    async with running(Site(refresh, limits=Limits(connections=1))) as site:
+        busy = await Wire.open(site.port)
+        await busy.send(request("POST", PATH, PUSH))
+        await until(lambda: site.endpoint.gate.requests == 1)
+        late = await Wire.open(site.port)
+        assert await late.closed() == b""
+        refresh.persist()
+        assert (await busy.reply()).code == 200
+        await busy.close()
+        await late.close()
 
 
 @pytest.mark.parametrize(
@@ -83,50 +71,38 @@ def test_no_idle_connection_to_close() -> None:
         pytest.param(b"GET / HTTP/1.1\r\nA: b\r\n", id="half-the-headers"),
     ],
 )
-def test_slow_first_headers_are_given_up(data: bytes) -> None:
+async def test_slow_first_headers_are_given_up(data: bytes) -> None:
     """A new connection has a few seconds for its first headers."""
-
-    async def scenario() -> None:
-        async with running(Site(limits=Limits(first_request=0.1))) as site:
-            wire = await Wire.open(site.port)
-            await wire.send(data)
-            assert await wire.closed() == b""
-            await until(lambda: site.server.connections == 0)
-            await wire.close()
-
-    run(scenario())
+    async with running(Site(limits=Limits(first_request=0.1))) as site:
+        wire = await Wire.open(site.port)
+        await wire.send(data)
+        assert await wire.closed() == b""
+        await until(lambda: site.server.connections == 0)
+        await wire.close()
 
 
-def test_used_connection_may_be_idle_for_longer() -> None:
+async def test_used_connection_may_be_idle_for_longer() -> None:
     """After its first request a connection is kept for the next one, up to the idle limit."""
-
-    async def scenario() -> None:
-        async with running(Site(limits=Limits(first_request=0.1, idle=0.8))) as site:
-            wire = await Wire.open(site.port)
-            assert (await wire.request("POST", PATH, PING)).code == 200
-            await asyncio.sleep(0.5)  # past the first limit and a sweep, within the second
-            assert (await wire.request("POST", PATH, PING)).code == 200
-            assert await wire.closed() == b""
-            await wire.close()
-
-    run(scenario())
+    async with running(Site(limits=Limits(first_request=0.1, idle=0.8))) as site:
+        wire = await Wire.open(site.port)
+        assert (await wire.request("POST", PATH, PING)).code == 200
+        await asyncio.sleep(0.5)  # past the first limit and a sweep, within the second
+        assert (await wire.request("POST", PATH, PING)).code == 200
+        assert await wire.closed() == b""
+        await wire.close()
 
 
-def test_slow_work_is_not_an_idle_connection() -> None:
+async def test_slow_work_is_not_an_idle_connection() -> None:
     """A connection whose request is being worked on has no limit but the reply timeout."""
-
-    async def scenario() -> None:
-        refresh = FakeRefresh(1)
-        limits = Limits(first_request=0.05, idle=0.05, body_seconds=0.05)
-        async with running(Site(refresh, limits=limits)) as site:
-            wire = await Wire.open(site.port)
-            await wire.send(request("POST", PATH, PUSH))
-            await asyncio.sleep(0.6)  # several sweeps
-            refresh.persist()
-            assert (await wire.reply()).code == 200
-            await wire.close()
-
-    run(scenario())
+    refresh = FakeRefresh(1)
+    limits = Limits(first_request=0.05, idle=0.05, body_seconds=0.05)
+    async with running(Site(refresh, limits=limits)) as site:
+        wire = await Wire.open(site.port)
+        await wire.send(request("POST", PATH, PUSH))
+        await asyncio.sleep(0.6)  # several sweeps
+        refresh.persist()
+        assert (await wire.reply()).code == 200
+        await wire.close()
 
 
 def test_flood_of_refusals_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
@@ -151,123 +127,99 @@ def test_flood_of_refusals_fills_no_log(caplog: pytest.LogCaptureFixture) -> Non
 # --- start and end ---
 
 
-def test_busy_port_is_one_clear_line() -> None:
+async def test_busy_port_is_one_clear_line() -> None:
     """Who starts it twice learns what is wrong."""
-
-    async def scenario() -> None:
-        async with running(Site()) as site:
-            with pytest.raises(ServerError) as raised:
-                Site(port=site.port).server.start()
-            assert "the port is in use" in str(raised.value)
-            assert str(site.port) in str(raised.value)
-
-    run(scenario())
+    async with running(Site()) as site:
+        with pytest.raises(ServerError) as raised:
+            Site(port=site.port).server.start()
+        assert "the port is in use" in str(raised.value)
+        assert str(site.port) in str(raised.value)
 
 
-def test_drain_asks_senders_to_connect_anew() -> None:
+async def test_drain_asks_senders_to_connect_anew() -> None:
     """While the endpoint is being removed everything is served, and each connection ends with its answer."""
-
-    async def scenario() -> None:
-        async with running(Site()) as site:
-            wire = await Wire.open(site.port)
-            assert "connection" not in (await wire.request("POST", PATH, PING)).headers
-            site.server.begin_drain()
-            reply = await wire.request("POST", PATH, PING)
-            assert (reply.code, reply.headers["connection"]) == (200, "close")
-            assert await wire.closed() == b""
-            new = await Wire.open(site.port)
-            assert (await new.request("POST", PATH, PING)).code == 200
-            await wire.close()
-            await new.close()
-
-    run(scenario())
+    async with running(Site()) as site:
+        wire = await Wire.open(site.port)
+        assert "connection" not in (await wire.request("POST", PATH, PING)).headers
+        site.server.begin_drain()
+        reply = await wire.request("POST", PATH, PING)
+        assert (reply.code, reply.headers["connection"]) == (200, "close")
+        assert await wire.closed() == b""
+        new = await Wire.open(site.port)
+        assert (await new.request("POST", PATH, PING)).code == 200
+        await wire.close()
+        await new.close()
 
 
-def test_stop_answers_what_was_accepted() -> None:
+async def test_stop_answers_what_was_accepted() -> None:
     """No accepted request is left without its answer; new ones are refused or find no listener."""
-
-    async def scenario() -> None:
-        refresh = FakeRefresh(1)
-        async with running(Site(refresh)) as site:
-            busy, idle, open_ = [await Wire.open(site.port) for _ in range(3)]
-            assert (await idle.request("GET", "/healthz")).code == 200
-            assert (await open_.request("GET", "/healthz")).code == 200
-            await busy.send(request("POST", PATH, PUSH))
-            await until(lambda: site.endpoint.gate.requests == 1)
-            site.server.stop_accepting()
-            with pytest.raises(ConnectionRefusedError):
-                await Wire.open(site.port)
-            refused = await open_.request("POST", PATH, PING)
-            assert (refused.code, refused.headers["connection"]) == (503, "close")
-            assert "retry-after" in refused.headers
-            finished = asyncio.ensure_future(site.server.finished(5.0))
-            await asyncio.sleep(0)
-            refresh.persist()
-            reply = await busy.reply()
-            assert (reply.code, reply.headers["connection"]) == (200, "close")
-            assert await finished
-            assert await idle.closed() == b""
-            for wire in (busy, idle, open_):
-                await wire.close()
-
-    run(scenario())
+    refresh = FakeRefresh(1)
+    async with running(Site(refresh)) as site:
+        busy, idle, open_ = [await Wire.open(site.port) for _ in range(3)]
+        assert (await idle.request("GET", "/healthz")).code == 200
+        assert (await open_.request("GET", "/healthz")).code == 200
+        await busy.send(request("POST", PATH, PUSH))
+        await until(lambda: site.endpoint.gate.requests == 1)
+        site.server.stop_accepting()
+        with pytest.raises(ConnectionRefusedError):
+            await Wire.open(site.port)
+        refused = await open_.request("POST", PATH, PING)
+        assert (refused.code, refused.headers["connection"]) == (503, "close")
+        assert "retry-after" in refused.headers
+        finished = asyncio.ensure_future(site.server.finished(5.0))
+        await asyncio.sleep(0)
+        refresh.persist()
+        reply = await busy.reply()
+        assert (reply.code, reply.headers["connection"]) == (200, "close")
+        assert await finished
+        assert await idle.closed() == b""
+        for wire in (busy, idle, open_):
+            await wire.close()
 
 
-def test_connection_that_waits_to_be_accepted_is_taken_along() -> None:
+async def test_connection_that_waits_to_be_accepted_is_taken_along() -> None:
     """A sender whose connection stands in the kernel's queue at the stop is answered, not reset."""
-
-    async def scenario() -> None:
-        async with running(Site()) as site:
-            with socket.create_connection(("127.0.0.1", site.port)) as client:
-                client.sendall(request("POST", PATH, PING))
-                site.server.stop_accepting()  # the event loop had no turn to accept it
-                client.setblocking(False)
-                loop = asyncio.get_running_loop()
-                answer = await loop.sock_recv(client, 4096)
-            assert answer.startswith(b"HTTP/1.1 503 ")
-
-    run(scenario())
+    async with running(Site()) as site:
+        with socket.create_connection(("127.0.0.1", site.port)) as client:
+            client.sendall(request("POST", PATH, PING))
+            site.server.stop_accepting()  # the event loop had no turn to accept it
+            client.setblocking(False)
+            loop = asyncio.get_running_loop()
+            answer = await loop.sock_recv(client, 4096)
+        assert answer.startswith(b"HTTP/1.1 503 ")
 
 
-def test_stop_gives_up_after_the_timeout() -> None:
+async def test_stop_gives_up_after_the_timeout() -> None:
     """What is not answered in time is left to the journal."""
-
-    async def scenario() -> None:
-        async with running(Site(FakeRefresh(1))) as site:
-            wire = await Wire.open(site.port)
-            await wire.send(request("POST", PATH, PUSH))
-            await until(lambda: site.endpoint.gate.requests == 1)
-            site.server.stop_accepting()
-            assert not await site.server.finished(0.05)
-            assert await wire.closed() == b""
-            assert [call[0] for call in site.journal.calls] == ["record"]
-            await wire.close()
-
-    run(scenario())
+    async with running(Site(FakeRefresh(1))) as site:
+        wire = await Wire.open(site.port)
+        await wire.send(request("POST", PATH, PUSH))
+        await until(lambda: site.endpoint.gate.requests == 1)
+        site.server.stop_accepting()
+        assert not await site.server.finished(0.05)
+        assert await wire.closed() == b""
+        assert [call[0] for call in site.journal.calls] == ["record"]
+        await wire.close()
 
 
-def test_no_file_descriptor_left(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_file_descriptor_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process does not spin: it says so, waits a moment, and accepts again."""
+    monkeypatch.setattr("webhook.http.listener.ACCEPT_PAUSE_SECONDS", 0.05)
+    async with running(Site()) as site:
+        accept = socket.socket.accept
+        free = asyncio.get_running_loop().time() + 0.12
 
-    async def scenario() -> None:
-        monkeypatch.setattr("webhook.http.listener.ACCEPT_PAUSE_SECONDS", 0.05)
-        async with running(Site()) as site:
-            accept = socket.socket.accept
-            free = asyncio.get_running_loop().time() + 0.12
+        def exhausted(listening: socket.socket) -> object:
+            if asyncio.get_running_loop().time() < free:
+                raise OSError(errno.EMFILE, "Too many open files")
+            return accept(listening)
 
-            def exhausted(listening: socket.socket) -> object:
-                if asyncio.get_running_loop().time() < free:
-                    raise OSError(errno.EMFILE, "Too many open files")
-                return accept(listening)
-
-            monkeypatch.setattr(socket.socket, "accept", exhausted)
-            with capture_logs() as lines:
-                wire = await Wire.open(site.port)
-                assert (await wire.request("POST", PATH, PING)).code == 200
-            assert 1 <= [line["event"] for line in lines].count("accept_failed") <= 3
-            await wire.close()
-
-    run(scenario())
+        monkeypatch.setattr(socket.socket, "accept", exhausted)
+        with capture_logs() as lines:
+            wire = await Wire.open(site.port)
+            assert (await wire.request("POST", PATH, PING)).code == 200
+        assert 1 <= [line["event"] for line in lines].count("accept_failed") <= 3
+        await wire.close()
 
 
 # --- TLS ---
@@ -295,53 +247,41 @@ def serial(wire: Wire) -> object:
     return wire.writer.get_extra_info("peercert")["serialNumber"]
 
 
-def test_tls_serves_and_takes_up_new_files(authority: trustme.CA, tmp_path: Path) -> None:
+async def test_tls_serves_and_takes_up_new_files(authority: trustme.CA, tmp_path: Path) -> None:
     """New connections get the new certificate, and open ones go on."""
-
-    async def scenario() -> None:
-        serving = certificate(authority, tmp_path)
-        async with running(Site(certificate=serving)) as site:
-            wire = await Wire.open(site.port, client(authority))
-            assert (await wire.request("POST", PATH, PING)).code == 200
-            certificate(authority, tmp_path)
-            serving.check()
-            new = await Wire.open(site.port, client(authority))
-            assert serial(new) != serial(wire)
-            for each in (wire, new):
-                assert (await each.request("POST", PATH, PING)).code == 200
-                await each.close()
-
-    run(scenario())
-
-
-def test_tls_watches_its_files(authority: trustme.CA, tmp_path: Path) -> None:
-    """The task that looks at the files takes up what is new without being told."""
-
-    async def scenario() -> None:
-        serving = certificate(authority, tmp_path)
-        before = serving.context
-        watching = asyncio.ensure_future(serving.run(poll=0.01))
+    serving = certificate(authority, tmp_path)
+    async with running(Site(certificate=serving)) as site:
+        wire = await Wire.open(site.port, client(authority))
+        assert (await wire.request("POST", PATH, PING)).code == 200
         certificate(authority, tmp_path)
-        await until(lambda: serving.context is not before)
-        watching.cancel()
+        serving.check()
+        new = await Wire.open(site.port, client(authority))
+        assert serial(new) != serial(wire)
+        for each in (wire, new):
+            assert (await each.request("POST", PATH, PING)).code == 200
+            await each.close()
 
-    run(scenario())
+
+async def test_tls_watches_its_files(authority: trustme.CA, tmp_path: Path) -> None:
+    """The task that looks at the files takes up what is new without being told."""
+    serving = certificate(authority, tmp_path)
+    before = serving.context
+    watching = asyncio.ensure_future(serving.run(poll=0.01))
+    certificate(authority, tmp_path)
+    await until(lambda: serving.context is not before)
+    watching.cancel()
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
-def test_tls_1_1_is_refused(authority: trustme.CA, tmp_path: Path) -> None:
+async def test_tls_1_1_is_refused(authority: trustme.CA, tmp_path: Path) -> None:
     """A client that knows only older versions gets no connection."""
-
-    async def scenario() -> None:
-        async with running(Site(certificate=certificate(authority, tmp_path))) as site:
-            old = client(authority)
-            old.set_ciphers("ALL:@SECLEVEL=0")
-            old.minimum_version = ssl.TLSVersion.TLSv1
-            old.maximum_version = ssl.TLSVersion.TLSv1_1
-            with pytest.raises((ssl.SSLError, ConnectionError)):
-                await Wire.open(site.port, old)
-
-    run(scenario())
+    async with running(Site(certificate=certificate(authority, tmp_path))) as site:
+        old = client(authority)
+        old.set_ciphers("ALL:@SECLEVEL=0")
+        old.minimum_version = ssl.TLSVersion.TLSv1
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await Wire.open(site.port, old)
 
 
 @pytest.mark.parametrize(

@@ -190,31 +190,27 @@ def hold(folder: Path) -> sqlite3.Connection:
     return holder
 
 
-def test_a_disk_that_hangs_holds_nobody_but_those_who_wait_for_it(tmp_path: Path) -> None:
+async def test_a_disk_that_hangs_holds_nobody_but_those_who_wait_for_it(tmp_path: Path) -> None:
     """The event loop turns, requests return at once, and close waits until all is written."""
-
-    async def scenario() -> None:
-        journal = await Journal.open(tmp_path, clock=Clock())
-        await journal.record(arrival("before"), 1)
-        holder = hold(tmp_path)
-        began = time.monotonic()
-        recorded = [journal.record(arrival(str(number)), 1) for number in range(100)]
-        finish(journal, "before")
-        await asyncio.sleep(0)
-        assert time.monotonic() - began < 1
-        assert not any(each.done() for each in recorded)
-        recorded[0].cancel()
-        closing = asyncio.create_task(journal.close())
-        await asyncio.sleep(0)
-        assert not await journal.record(arrival("too late"), 1)
-        finish(journal, "0")
-        assert not closing.done()
-        holder.close()
-        await closing
-        assert await asyncio.gather(*recorded[1:]) == [True] * 99
-        await journal.close()
-
-    run(scenario())
+    journal = await Journal.open(tmp_path, clock=Clock())
+    await journal.record(arrival("before"), 1)
+    holder = hold(tmp_path)
+    began = time.monotonic()
+    recorded = [journal.record(arrival(str(number)), 1) for number in range(100)]
+    finish(journal, "before")
+    await asyncio.sleep(0)
+    assert time.monotonic() - began < 1
+    assert not any(each.done() for each in recorded)
+    recorded[0].cancel()
+    closing = asyncio.create_task(journal.close())
+    await asyncio.sleep(0)
+    assert not await journal.record(arrival("too late"), 1)
+    finish(journal, "0")
+    assert not closing.done()
+    holder.close()
+    await closing
+    assert await asyncio.gather(*recorded[1:]) == [True] * 99
+    await journal.close()
     assert outcomes(tmp_path) == {"before": "refreshed"} | {str(number): None for number in range(100)}
 
 
@@ -356,21 +352,17 @@ def test_outcomes_make_room_for_the_records_beside_them(tmp_path: Path) -> None:
     with_journal(scenario, tmp_path, TINY)
 
 
-def test_a_full_disk_at_start_does_not_keep_the_receiver_from_starting(tmp_path: Path) -> None:
+async def test_a_full_disk_at_start_does_not_keep_the_receiver_from_starting(tmp_path: Path) -> None:
     """It answers what it can carry out in time, and keeps deliveries as soon as there is room."""
-
-    async def scenario() -> None:
-        with capture_logs() as logs:
-            with disk_refuses():
-                journal = await Journal.open(tmp_path)
-                assert not await journal.record(arrival("a"), 1)
-                assert journal.failing
-            assert await journal.record(arrival("b"), 1)
-        assert journal.last_error is None
-        await journal.close()
-        assert [line["event"] for line in logs][-1] == "journal_write_recovered"
-
-    run(scenario())
+    with capture_logs() as logs:
+        with disk_refuses():
+            journal = await Journal.open(tmp_path)
+            assert not await journal.record(arrival("a"), 1)
+            assert journal.failing
+        assert await journal.record(arrival("b"), 1)
+    assert journal.last_error is None
+    await journal.close()
+    assert [line["event"] for line in logs][-1] == "journal_write_recovered"
     assert outcomes(tmp_path) == {"b": None}
 
 
@@ -395,27 +387,19 @@ def test_outcomes_kept_while_nothing_can_be_written_are_bounded(
     with_journal(scenario, tmp_path)
 
 
-def test_a_journal_that_can_not_be_opened_says_so_at_start(tmp_path: Path) -> None:
+async def test_a_journal_that_can_not_be_opened_says_so_at_start(tmp_path: Path) -> None:
     """One clear error from ``open``: the process ends with it."""
-
-    async def scenario() -> None:
-        with pytest.raises(JournalError, match=r"cannot use .*missing for the journal: No such file"):
-            await Journal.open(tmp_path / "missing")
-
-    run(scenario())
+    with pytest.raises(JournalError, match=r"cannot use .*missing for the journal: No such file"):
+        await Journal.open(tmp_path / "missing")
 
 
-def test_two_receivers_do_not_share_a_folder(tmp_path: Path) -> None:
+async def test_two_receivers_do_not_share_a_folder(tmp_path: Path) -> None:
     """The second one is refused while the first runs, and served when it has ended."""
-
-    async def scenario() -> None:
-        first = await Journal.open(tmp_path)
-        with pytest.raises(JournalError, match="another receiver"):
-            await Journal.open(tmp_path)
-        await first.close()
-        await (await Journal.open(tmp_path)).close()
-
-    run(scenario())
+    first = await Journal.open(tmp_path)
+    with pytest.raises(JournalError, match="another receiver"):
+        await Journal.open(tmp_path)
+    await first.close()
+    await (await Journal.open(tmp_path)).close()
 
 
 def test_a_corrupt_file_does_not_keep_the_receiver_from_starting(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ import trustme
 from controller.runtime.api import errors
 from controller.runtime.api.client import Client, Configuration, Resource, load_configuration
 from tests.support import apiserver
-from tests.support.aio import run
 from tests.support.apiserver import ApiServer, Connection
 
 WAREHOUSES = Resource("kargo.akuity.io", "v1alpha1", "warehouses")
@@ -71,54 +70,47 @@ def test_paths(resource: Resource, args: tuple[str | None, ...], path: str) -> N
     assert resource.path(*args) == path
 
 
-def test_row_01_lists_are_consistent_and_lean() -> None:
+async def test_row_01_lists_are_consistent_and_lean() -> None:
     """A list carries no version, asks for JSON without managed fields, uncompressed, and for its page."""
-
-    async def main() -> None:
-        observer = Requests()
-        async with ApiServer(apiserver.page([])) as server, connected(server, observer=observer) as client:
-            await client.list_page(WAREHOUSES, limit=500)
-            await client.list_page(
-                SECRETS, namespace="demo", field_selector="metadata.name=s", limit=7, continue_token="a/b=="
-            )
-        first, second = server.requests
-        assert first.query == {"limit": "500"}
-        assert first.headers["accept"].startswith("application/json;drop=metadata.managedFields")
-        assert first.headers["accept"].endswith(", application/json")
-        assert first.headers["accept-encoding"] == "identity"
-        assert second.path == "/api/v1/namespaces/demo/secrets"
-        assert second.query == {"limit": "7", "fieldSelector": "metadata.name=s", "continue": "a/b=="}
-        assert observer.seen == [("list", "GET", "200")] * 2
-
-    run(main())
+    observer = Requests()
+    async with ApiServer(apiserver.page([])) as server, connected(server, observer=observer) as client:
+        await client.list_page(WAREHOUSES, limit=500)
+        await client.list_page(
+            SECRETS, namespace="demo", field_selector="metadata.name=s", limit=7, continue_token="a/b=="
+        )
+    first, second = server.requests
+    assert first.query == {"limit": "500"}
+    assert first.headers["accept"].startswith("application/json;drop=metadata.managedFields")
+    assert first.headers["accept"].endswith(", application/json")
+    assert first.headers["accept-encoding"] == "identity"
+    assert second.path == "/api/v1/namespaces/demo/secrets"
+    assert second.query == {"limit": "7", "fieldSelector": "metadata.name=s", "continue": "a/b=="}
+    assert observer.seen == [("list", "GET", "200")] * 2
 
 
-def test_a_patch_is_a_merge_patch_and_can_ask_for_metadata_only() -> None:
+async def test_a_patch_is_a_merge_patch_and_can_ask_for_metadata_only() -> None:
     """Body, content type, field manager and Accept arrive as the API server wants them."""
 
-    async def main() -> None:
-        async def answer(connection: Connection) -> None:
-            await connection.answer(200, {"metadata": {}})
+    async def answer(connection: Connection) -> None:
+        await connection.answer(200, {"metadata": {}})
 
-        body = {"metadata": {"annotations": {"a": "ü"}}}
-        async with ApiServer(answer) as server, connected(server, field_manager="me") as client:
-            answered = await client.patch(
-                WAREHOUSES,
-                namespace="demo",
-                name="app",
-                body=json.dumps(body).encode(),
-                metadata_only=True,
-            )
-            await client.create(SECRETS, namespace="demo", body=b'{"a":1}')
-        assert json.loads(answered) == {"metadata": {}}
-        patch, create = server.requests
-        assert (patch.method, patch.query) == ("PATCH", {"fieldManager": "me"})
-        assert patch.headers["content-type"] == "application/merge-patch+json"
-        assert "as=PartialObjectMetadata;g=meta.k8s.io;v=v1" in patch.headers["accept"]
-        assert json.loads(patch.body) == body
-        assert (create.method, json.loads(create.body)) == ("POST", {"a": 1})
-
-    run(main())
+    body = {"metadata": {"annotations": {"a": "ü"}}}
+    async with ApiServer(answer) as server, connected(server, field_manager="me") as client:
+        answered = await client.patch(
+            WAREHOUSES,
+            namespace="demo",
+            name="app",
+            body=json.dumps(body).encode(),
+            metadata_only=True,
+        )
+        await client.create(SECRETS, namespace="demo", body=b'{"a":1}')
+    assert json.loads(answered) == {"metadata": {}}
+    patch, create = server.requests
+    assert (patch.method, patch.query) == ("PATCH", {"fieldManager": "me"})
+    assert patch.headers["content-type"] == "application/merge-patch+json"
+    assert "as=PartialObjectMetadata;g=meta.k8s.io;v=v1" in patch.headers["accept"]
+    assert json.loads(patch.body) == body
+    assert (create.method, json.loads(create.body)) == ("POST", {"a": 1})
 
 
 async def _garbage_chunk(connection: Connection) -> None:
@@ -146,167 +138,136 @@ async def _cut_in_chunk(connection: Connection) -> None:
         pytest.param(apiserver.status(410, reason="Expired"), errors.Expired, id="410"),
     ],
 )
-def test_every_failure_is_an_api_error(script: apiserver.Script, kind: type[errors.ApiError]) -> None:
+async def test_every_failure_is_an_api_error(script: apiserver.Script, kind: type[errors.ApiError]) -> None:
     """Whatever the other side does, the caller gets an ApiError that names the request."""
-
-    async def main() -> None:
-        async with ApiServer(script) as server, connected(server) as client:
-            for attempt in (
-                client.get(WAREHOUSES, namespace="demo", name="app"),
-                client.patch(WAREHOUSES, namespace="demo", name="app", body=b"{}"),
-                lines(client),
-            ):
-                with pytest.raises(kind) as caught:
-                    await attempt
-                assert caught.value.resource == "warehouses.kargo.akuity.io"
-
-    run(main())
+    async with ApiServer(script) as server, connected(server) as client:
+        for attempt in (
+            client.get(WAREHOUSES, namespace="demo", name="app"),
+            client.patch(WAREHOUSES, namespace="demo", name="app", body=b"{}"),
+            lines(client),
+        ):
+            with pytest.raises(kind) as caught:
+                await attempt
+            assert caught.value.resource == "warehouses.kargo.akuity.io"
 
 
-def test_a_refused_connection_is_counted_as_an_error() -> None:
+async def test_a_refused_connection_is_counted_as_an_error() -> None:
     """With nobody listening: ConnectionFailed, and the observer is told of a request without an answer."""
-
-    async def main() -> None:
-        observer = Requests()
-        async with ApiServer(apiserver.reset) as server:
-            pass
-        async with connected(server, observer=observer) as client:
-            with pytest.raises(errors.ConnectionFailed):
-                await client.get(WAREHOUSES, namespace="demo", name="app")
-            with pytest.raises(errors.ConnectionFailed):
-                await lines(client)
-        assert observer.seen == [("get", "GET", "<error>"), ("watch", "GET", "<error>")]
-
-    run(main())
+    observer = Requests()
+    async with ApiServer(apiserver.reset) as server:
+        pass
+    async with connected(server, observer=observer) as client:
+        with pytest.raises(errors.ConnectionFailed):
+            await client.get(WAREHOUSES, namespace="demo", name="app")
+        with pytest.raises(errors.ConnectionFailed):
+            await lines(client)
+    assert observer.seen == [("get", "GET", "<error>"), ("watch", "GET", "<error>")]
 
 
-def test_retry_after_is_handed_on() -> None:
+async def test_retry_after_is_handed_on() -> None:
     """The header counts for any refusal, as seconds or as a date."""
-
-    async def main() -> None:
-        async with ApiServer(apiserver.status(429, Retry_After="3")) as server, connected(server) as client:
-            with pytest.raises(errors.TooManyRequests) as caught:
-                await client.list_page(WAREHOUSES, limit=500)
-            assert caught.value.retry_after == 3.0
-
-    run(main())
+    async with ApiServer(apiserver.status(429, Retry_After="3")) as server, connected(server) as client:
+        with pytest.raises(errors.TooManyRequests) as caught:
+            await client.list_page(WAREHOUSES, limit=500)
+        assert caught.value.retry_after == 3.0
 
 
 @pytest.mark.parametrize("length", [pytest.param(1_000, id="at"), pytest.param(1_001, id="beyond")])
-def test_an_answer_is_bounded(length: int) -> None:
+async def test_an_answer_is_bounded(length: int) -> None:
     """An answer at the limit is read, one byte more is refused, and the client goes on working."""
 
-    async def main() -> None:
-        async def answer(connection: Connection) -> None:
-            await connection.head()
-            for _ in range(length // 100):
-                await connection.chunk(b"x" * 100)
-            if length % 100:
-                await connection.chunk(b"x" * (length % 100))
-            await connection.end()
+    async def answer(connection: Connection) -> None:
+        await connection.head()
+        for _ in range(length // 100):
+            await connection.chunk(b"x" * 100)
+        if length % 100:
+            await connection.chunk(b"x" * (length % 100))
+        await connection.end()
 
-        server = ApiServer(answer, apiserver.page([]))
-        async with server, connected(server, answer_limit=1_000) as client:
-            if length <= 1_000:
-                assert len(await client.get(WAREHOUSES, name="app")) == length
-            else:
-                with pytest.raises(errors.ResponseTooLarge):
-                    await client.get(WAREHOUSES, name="app")
-            assert await client.list_page(WAREHOUSES, limit=500)
-
-    run(main())
+    server = ApiServer(answer, apiserver.page([]))
+    async with server, connected(server, answer_limit=1_000) as client:
+        if length <= 1_000:
+            assert len(await client.get(WAREHOUSES, name="app")) == length
+        else:
+            with pytest.raises(errors.ResponseTooLarge):
+                await client.get(WAREHOUSES, name="app")
+        assert await client.list_page(WAREHOUSES, limit=500)
 
 
-def test_row_03_a_watch_asks_for_bookmarks_from_a_version() -> None:
+async def test_row_03_a_watch_asks_for_bookmarks_from_a_version() -> None:
     """A watch names its version, its timeout, and wants bookmarks; its lines come one by one."""
-
-    async def main() -> None:
-        opened: list[bool] = []
-        script = apiserver.watch(("ADDED", {"a": 1}), ("DELETED", {"a": 2}), hold=False)
-        async with ApiServer(script) as server, connected(server) as client:
-            got = await lines(
-                client, namespace="demo", field_selector="metadata.name=s", opened=lambda: opened.append(True)
-            )
-        assert [json.loads(line)["type"] for line in got] == ["ADDED", "DELETED"]
-        assert opened == [True]
-        assert server.requests[0].query == {
-            "watch": "true",
-            "allowWatchBookmarks": "true",
-            "resourceVersion": "5",
-            "timeoutSeconds": "300",
-            "fieldSelector": "metadata.name=s",
-        }
-
-    run(main())
+    opened: list[bool] = []
+    script = apiserver.watch(("ADDED", {"a": 1}), ("DELETED", {"a": 2}), hold=False)
+    async with ApiServer(script) as server, connected(server) as client:
+        got = await lines(
+            client, namespace="demo", field_selector="metadata.name=s", opened=lambda: opened.append(True)
+        )
+    assert [json.loads(line)["type"] for line in got] == ["ADDED", "DELETED"]
+    assert opened == [True]
+    assert server.requests[0].query == {
+        "watch": "true",
+        "allowWatchBookmarks": "true",
+        "resourceVersion": "5",
+        "timeoutSeconds": "300",
+        "fieldSelector": "metadata.name=s",
+    }
 
 
-def test_lines_come_whole_however_they_are_cut() -> None:
+async def test_lines_come_whole_however_they_are_cut() -> None:
     """Half lines, several at once, an event of 3 MB: each comes once and whole; a last half is dropped."""
+    big = b'{"big":"' + b"x" * 3_000_000 + b'"}'
 
-    async def main() -> None:
-        big = b'{"big":"' + b"x" * 3_000_000 + b'"}'
+    async def script(connection: Connection) -> None:
+        await connection.head()
+        for piece in (
+            b'{"a"',
+            b":1}\n\n{",
+            b'"b":2}\n{"c":3}\n',
+            big[:1_000],
+            big[1_000:] + b"\n",
+            b'{"cut',
+        ):
+            await connection.chunk(piece)
+        await connection.end()
 
-        async def script(connection: Connection) -> None:
-            await connection.head()
-            for piece in (
-                b'{"a"',
-                b":1}\n\n{",
-                b'"b":2}\n{"c":3}\n',
-                big[:1_000],
-                big[1_000:] + b"\n",
-                b'{"cut',
-            ):
-                await connection.chunk(piece)
-            await connection.end()
-
-        async with ApiServer(script) as server, connected(server) as client:
-            got = await lines(client)
-        assert got == [b'{"a":1}', b'{"b":2}', b'{"c":3}', big]
-
-    run(main())
+    async with ApiServer(script) as server, connected(server) as client:
+        got = await lines(client)
+    assert got == [b'{"a":1}', b'{"b":2}', b'{"c":3}', big]
 
 
-def test_row_14_a_silent_watch_ends_with_a_reason() -> None:
+async def test_row_14_a_silent_watch_ends_with_a_reason() -> None:
     """When no byte comes for the idle bound the watch ends, though the connection stays open."""
-
-    async def main() -> None:
-        async with ApiServer(apiserver.watch(("ADDED", {}))) as server, connected(server) as client:
-            with pytest.raises(errors.WatchIdle):
-                await lines(client, idle_seconds=0.05)
-
-    run(main())
+    async with ApiServer(apiserver.watch(("ADDED", {}))) as server, connected(server) as client:
+        with pytest.raises(errors.WatchIdle):
+            await lines(client, idle_seconds=0.05)
 
 
-def test_watches_do_not_use_up_the_connections_of_requests() -> None:
+async def test_watches_do_not_use_up_the_connections_of_requests() -> None:
     """With more watches open than any pool has room for, a request still gets through."""
+    watching = asyncio.Semaphore(0)
 
-    async def main() -> None:
-        watching = asyncio.Semaphore(0)
+    async def script(connection: Connection) -> None:
+        if connection.request.verb == "watch":
+            await connection.head()
+            await connection.event("ADDED", {})
+            await asyncio.Event().wait()
+        await connection.answer(200, {"metadata": {}})
 
-        async def script(connection: Connection) -> None:
-            if connection.request.verb == "watch":
-                await connection.head()
-                await connection.event("ADDED", {})
-                await asyncio.Event().wait()
-            await connection.answer(200, {"metadata": {}})
+    async with ApiServer(script) as server, connected(server, concurrency=2) as client:
 
-        async with ApiServer(script) as server, connected(server, concurrency=2) as client:
+        async def follow() -> None:
+            stream = client.watch(WAREHOUSES, version="5", timeout_seconds=300, idle_seconds=60)
+            async with contextlib.aclosing(stream):
+                async for _ in stream:
+                    watching.release()
 
-            async def follow() -> None:
-                stream = client.watch(WAREHOUSES, version="5", timeout_seconds=300, idle_seconds=60)
-                async with contextlib.aclosing(stream):
-                    async for _ in stream:
-                        watching.release()
-
-            tasks = [asyncio.create_task(follow()) for _ in range(150)]
-            for _ in tasks:
-                await watching.acquire()
-            await asyncio.gather(*(client.get(WAREHOUSES, name=f"w-{i}") for i in range(10)))
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    run(main())
+        tasks = [asyncio.create_task(follow()) for _ in range(150)]
+        for _ in tasks:
+            await watching.acquire()
+        await asyncio.gather(*(client.get(WAREHOUSES, name=f"w-{i}") for i in range(10)))
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def kubeconfig(folder: Path, server: str, **user: object) -> str:
@@ -334,24 +295,24 @@ def kubeconfig(folder: Path, server: str, **user: object) -> str:
         pytest.param('{"current-context": "x", "contexts": 5}', "is not valid", id="wrong types"),
     ],
 )
-def test_an_unusable_kubeconfig_is_one_line(tmp_path: Path, content: str | None, says: str) -> None:
+async def test_an_unusable_kubeconfig_is_one_line(tmp_path: Path, content: str | None, says: str) -> None:
     """Whatever is wrong with the file, the error is a single line that says so."""
     path = tmp_path / "config"
     if content is not None:
         path.write_text(content)
     with pytest.raises(errors.ConfigurationError, match=says) as caught:
-        run(load_configuration(str(path)))
+        await load_configuration(str(path))
     assert "\n" not in str(caught.value)
 
 
-def test_a_failing_exec_plugin_is_one_line(tmp_path: Path) -> None:
+async def test_a_failing_exec_plugin_is_one_line(tmp_path: Path) -> None:
     """The reason a credential plugin failed for reaches the user."""
     plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "/no/such/plugin"}
     with pytest.raises(errors.ConfigurationError, match=r"exec plugin gave no credentials.*no/such/plugin"):
-        run(load_configuration(kubeconfig(tmp_path, "https://127.0.0.1:1", exec=plugin)))
+        await load_configuration(kubeconfig(tmp_path, "https://127.0.0.1:1", exec=plugin))
 
 
-def test_a_token_file_is_read_again_and_its_newline_left_out(
+async def test_a_token_file_is_read_again_and_its_newline_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A rotated token is used within a minute, without a restart."""
@@ -359,26 +320,22 @@ def test_a_token_file_is_read_again_and_its_newline_left_out(
     token.write_text("first\n")
     now = [1_000.0]
     monkeypatch.setattr("controller.runtime.api.configuration.SystemClock.monotonic", lambda _: now[0])
-
-    async def main() -> None:
-        async with ApiServer(apiserver.page([])) as server:
-            path = kubeconfig(tmp_path, f"http://127.0.0.1:{server.port}", tokenFile=str(token))
-            monkeypatch.setenv("KUBECONFIG", path)
-            configuration = await load_configuration(None)
-            client = Client(configuration)
-            await client.list_page(WAREHOUSES, limit=500)
-            token.write_text("second\n")
-            await client.list_page(WAREHOUSES, limit=500)
-            now[0] += 61.0
-            await client.list_page(WAREHOUSES, limit=500)
-            await client.close()
-        sent = [request.headers["authorization"] for request in server.requests]
-        assert sent == ["Bearer first", "Bearer first", "Bearer second"]
-
-    run(main())
+    async with ApiServer(apiserver.page([])) as server:
+        path = kubeconfig(tmp_path, f"http://127.0.0.1:{server.port}", tokenFile=str(token))
+        monkeypatch.setenv("KUBECONFIG", path)
+        configuration = await load_configuration(None)
+        client = Client(configuration)
+        await client.list_page(WAREHOUSES, limit=500)
+        token.write_text("second\n")
+        await client.list_page(WAREHOUSES, limit=500)
+        now[0] += 61.0
+        await client.list_page(WAREHOUSES, limit=500)
+        await client.close()
+    sent = [request.headers["authorization"] for request in server.requests]
+    assert sent == ["Bearer first", "Bearer first", "Bearer second"]
 
 
-def test_in_a_pod_the_service_account_is_used_and_its_token_renewed(
+async def test_in_a_pod_the_service_account_is_used_and_its_token_renewed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With no kubeconfig named and a service account at hand, that is taken; a rotated token is picked up."""
@@ -392,17 +349,13 @@ def test_in_a_pod_the_service_account_is_used_and_its_token_renewed(
     library = "kubernetes.aio.config.incluster_config"
     monkeypatch.setattr(f"{library}.SERVICE_TOKEN_FILENAME", str(token))
     monkeypatch.setattr(f"{library}.SERVICE_CERT_FILENAME", str(ca))
-
-    async def main() -> None:
-        configuration: Any = await load_configuration(None)
-        assert configuration.host == "https://127.0.0.1:1"
-        assert await configuration.get_api_key_with_prefix("BearerToken") == "bearer first"
-        token.write_text("second\n")
-        assert await configuration.get_api_key_with_prefix("BearerToken") == "bearer first"
-        monkeypatch.setattr(f"{library}.datetime.datetime", _Tomorrow)
-        assert await configuration.get_api_key_with_prefix("BearerToken") == "bearer second"
-
-    run(main())
+    configuration: Any = await load_configuration(None)
+    assert configuration.host == "https://127.0.0.1:1"
+    assert await configuration.get_api_key_with_prefix("BearerToken") == "bearer first"
+    token.write_text("second\n")
+    assert await configuration.get_api_key_with_prefix("BearerToken") == "bearer first"
+    monkeypatch.setattr(f"{library}.datetime.datetime", _Tomorrow)
+    assert await configuration.get_api_key_with_prefix("BearerToken") == "bearer second"
 
 
 class _Tomorrow(datetime.datetime):
@@ -413,55 +366,46 @@ class _Tomorrow(datetime.datetime):
         return super().now(tz) + datetime.timedelta(days=1)
 
 
-def test_unreadable_credentials_are_a_failed_request(tmp_path: Path) -> None:
+async def test_unreadable_credentials_are_a_failed_request(tmp_path: Path) -> None:
     """A token file that vanishes while running fails the request, not the process."""
 
-    async def main() -> None:
-        async def hook(configuration: Configuration) -> None:
-            raise FileNotFoundError(2, "No such file", "token")
+    async def hook(configuration: Configuration) -> None:
+        raise FileNotFoundError(2, "No such file", "token")
 
-        async with ApiServer(apiserver.page([])) as server:
-            configuration: Any = server.configuration()
-            configuration.api_key["BearerToken"] = "Bearer x"
-            configuration.refresh_api_key_hook = hook
-            client = Client(configuration)
-            with pytest.raises(errors.ConnectionFailed, match="credentials"):
-                await client.list_page(WAREHOUSES, limit=500)
-            await client.close()
-
-    run(main())
+    async with ApiServer(apiserver.page([])) as server:
+        configuration: Any = server.configuration()
+        configuration.api_key["BearerToken"] = "Bearer x"
+        configuration.refresh_api_key_hook = hook
+        client = Client(configuration)
+        with pytest.raises(errors.ConnectionFailed, match="credentials"):
+            await client.list_page(WAREHOUSES, limit=500)
+        await client.close()
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-def test_the_api_server_must_show_a_certificate_of_the_right_authority(tmp_path: Path, trusted: bool) -> None:
+async def test_the_api_server_must_show_a_certificate_of_the_right_authority(
+    tmp_path: Path, trusted: bool
+) -> None:
     """TLS is checked against the configured authority: another one is a failed connection."""
     ca, other = trustme.CA(), trustme.CA()
     file = tmp_path / "ca.pem"
     (ca if trusted else other).cert_pem.write_to_path(str(file))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert("127.0.0.1").configure_cert(context)
-
-    async def main() -> None:
-        async with ApiServer(apiserver.page([]), tls=context) as server:
-            configuration = Configuration(host=f"https://127.0.0.1:{server.port}", ssl_ca_cert=str(file))
-            client = Client(configuration)
-            if trusted:
-                assert await client.list_page(WAREHOUSES, limit=500)
-            else:
-                with pytest.raises(errors.ConnectionFailed):
-                    await client.list_page(WAREHOUSES, limit=500)
-            await client.close()
-
-    run(main())
+    async with ApiServer(apiserver.page([]), tls=context) as server:
+        configuration = Configuration(host=f"https://127.0.0.1:{server.port}", ssl_ca_cert=str(file))
+        client = Client(configuration)
+        if trusted:
+            assert await client.list_page(WAREHOUSES, limit=500)
+        else:
+            with pytest.raises(errors.ConnectionFailed):
+                await client.list_page(WAREHOUSES, limit=500)
+        await client.close()
 
 
-def test_an_unusable_certificate_is_a_configuration_error(tmp_path: Path) -> None:
+async def test_an_unusable_certificate_is_a_configuration_error(tmp_path: Path) -> None:
     """A broken CA file is found when the client is built, with one line."""
     file = tmp_path / "ca.pem"
     file.write_text("nonsense")
-
-    async def main() -> None:
-        Client(Configuration(host="https://127.0.0.1:1", ssl_ca_cert=str(file)))
-
     with pytest.raises(errors.ConfigurationError, match="certificate"):
-        run(main())
+        Client(Configuration(host="https://127.0.0.1:1", ssl_ca_cert=str(file)))

@@ -4,13 +4,12 @@ import asyncio
 
 from controller.runtime.informer.pager import Pager
 from controller.runtime.informer.reflector import ListPage
-from tests.support.aio import run
 
 END = b'"kind":"WarehouseList","metadata":{"continue":"%s","remainingItemCount":1,"resourceVersion":"9"}}\n'
 FIRST, SECOND = ListPage("", 500), ListPage("t1", 500)
 
 
-def test_the_next_page_is_under_way_when_a_page_is_returned() -> None:
+async def test_the_next_page_is_under_way_when_a_page_is_returned() -> None:
     """It is asked for once, and given up when nobody wants it."""
     asked: list[ListPage] = []
     given_up: list[ListPage] = []
@@ -26,15 +25,12 @@ def test_the_next_page_is_under_way_when_a_page_is_returned() -> None:
             raise
         return b'{"items":[],"metadata":{"resourceVersion":"9"}}'
 
-    async def main() -> None:
-        pager = Pager(fetch)
-        await pager.page(FIRST)
-        assert asked == [FIRST, SECOND]
-        await pager.page(SECOND)
-        assert asked == [FIRST, SECOND]
-        await pager.page(FIRST)
-        pager.drop()
-        await asyncio.sleep(0)
-        assert given_up == [SECOND]
-
-    run(main())
+    pager = Pager(fetch)
+    await pager.page(FIRST)
+    assert asked == [FIRST, SECOND]
+    await pager.page(SECOND)
+    assert asked == [FIRST, SECOND]
+    await pager.page(FIRST)
+    pager.drop()
+    await asyncio.sleep(0)
+    assert given_up == [SECOND]

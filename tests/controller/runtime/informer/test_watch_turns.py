@@ -3,7 +3,6 @@
 import asyncio
 
 from controller.runtime.informer.watch_turns import Opening
-from tests.support.aio import run
 
 
 class OneTurn:
@@ -24,50 +23,38 @@ class OneTurn:
         self.given.set()
 
 
-def test_a_turn_is_given_back_once() -> None:
+async def test_a_turn_is_given_back_once() -> None:
     """An accepted watch gives it back, and its end, later, does not give back another's."""
-
-    async def main() -> None:
-        turns = OneTurn()
-        mine, other = Opening(turns), Opening(turns)
-        await mine.begin()
-        assert turns.free == 0
-        mine.end()
-        await other.begin()
-        mine.end()
-        assert turns.free == 0
-        other.end()
-        assert turns.free == 1
-
-    run(main())
+    turns = OneTurn()
+    mine, other = Opening(turns), Opening(turns)
+    await mine.begin()
+    assert turns.free == 0
+    mine.end()
+    await other.begin()
+    mine.end()
+    assert turns.free == 0
+    other.end()
+    assert turns.free == 1
 
 
-def test_whoever_waits_says_so_and_gives_nothing_back() -> None:
+async def test_whoever_waits_says_so_and_gives_nothing_back() -> None:
     """An informer that is stopped while it waits for its turn has none to give."""
-
-    async def main() -> None:
-        turns = OneTurn()
-        mine, other = Opening(turns), Opening(turns)
-        await mine.begin()
-        waiting = asyncio.create_task(other.begin())
-        await asyncio.sleep(0)
-        assert other.waits
-        assert not mine.waits
-        waiting.cancel()
-        await asyncio.wait([waiting])
-        other.end()
-        assert turns.free == 0
-
-    run(main())
+    turns = OneTurn()
+    mine, other = Opening(turns), Opening(turns)
+    await mine.begin()
+    waiting = asyncio.create_task(other.begin())
+    await asyncio.sleep(0)
+    assert other.waits
+    assert not mine.waits
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    other.end()
+    assert turns.free == 0
 
 
-def test_without_turns_nobody_waits() -> None:
+async def test_without_turns_nobody_waits() -> None:
     """A watch may be opened at once."""
-
-    async def main() -> None:
-        opening = Opening(None)
-        await opening.begin()
-        assert not opening.waits
-        opening.end()
-
-    run(main())
+    opening = Opening(None)
+    await opening.begin()
+    assert not opening.waits
+    opening.end()

@@ -7,7 +7,6 @@ import pytest
 
 from controller.runtime.queue.controller import Controller, Done, Outcome, Retry
 from controller.runtime.queue.workqueue import WorkQueue
-from tests.support.aio import run
 from tests.support.clock import FakeClock
 
 
@@ -49,181 +48,145 @@ def make(clock: FakeClock) -> WorkQueue[str]:
         pytest.param(Retry(after=7), 3, 7, id="retry after: counted, for the time the server named"),
     ],
 )
-def test_outcomes(outcome: Outcome, failures: int, seconds: float | None) -> None:
+async def test_outcomes(outcome: Outcome, failures: int, seconds: float | None) -> None:
     """What a reconcile returns decides what the queue does with its key."""
-
-    async def scenario() -> None:
-        clock = FakeClock()
-        queue = make(clock)
-        reconciler = Reconciler(Retry(after=1), Retry(after=1), outcome)
-        worker = asyncio.create_task(Controller(queue, reconciler, workers=1).run())
-        queue.add("a")
-        await clock.advance(2)
-        assert reconciler.keys == ["a", "a", "a"]
-        assert queue.failures("a") == failures
-        assert queue.is_delayed("a") == (seconds is not None)
-        if seconds is not None:
-            assert seconds / 2 <= clock.pending[0] <= seconds
-            await clock.advance(seconds)
-            assert reconciler.keys == ["a"] * 4
-            assert queue.failures("a") == 0
-        queue.shut_down()
-        await worker
-
-    run(scenario())
+    clock = FakeClock()
+    queue = make(clock)
+    reconciler = Reconciler(Retry(after=1), Retry(after=1), outcome)
+    worker = asyncio.create_task(Controller(queue, reconciler, workers=1).run())
+    queue.add("a")
+    await clock.advance(2)
+    assert reconciler.keys == ["a", "a", "a"]
+    assert queue.failures("a") == failures
+    assert queue.is_delayed("a") == (seconds is not None)
+    if seconds is not None:
+        assert seconds / 2 <= clock.pending[0] <= seconds
+        await clock.advance(seconds)
+        assert reconciler.keys == ["a"] * 4
+        assert queue.failures("a") == 0
+    queue.shut_down()
+    await worker
 
 
-def test_done_with_a_time_gives_way_to_a_request_and_a_retry_does_not() -> None:
+async def test_done_with_a_time_gives_way_to_a_request_and_a_retry_does_not() -> None:
     """A look scheduled for later is brought forward by an event; a backoff is not."""
-
-    async def scenario() -> None:
-        clock = FakeClock()
-        queue = make(clock)
-        reconciler = Reconciler(Done(after=60), Retry(after=60))
-        worker = asyncio.create_task(Controller(queue, reconciler, workers=1).run())
-        for _ in range(3):
-            queue.add("a")
-            await clock.settle()
-        assert reconciler.keys == ["a", "a"]
-        queue.shut_down()
-        await worker
-
-    run(scenario())
+    clock = FakeClock()
+    queue = make(clock)
+    reconciler = Reconciler(Done(after=60), Retry(after=60))
+    worker = asyncio.create_task(Controller(queue, reconciler, workers=1).run())
+    for _ in range(3):
+        queue.add("a")
+        await clock.settle()
+    assert reconciler.keys == ["a", "a"]
+    queue.shut_down()
+    await worker
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_as_many_keys_at_a_time_as_workers_and_each_key_once(workers: int) -> None:
+async def test_as_many_keys_at_a_time_as_workers_and_each_key_once(workers: int) -> None:
     """The concurrency is bounded; a key is never in two hands."""
-
-    async def scenario() -> None:
-        clock = FakeClock()
-        queue = make(clock)
-        reconciler = Reconciler()
-        reconciler.gate.clear()
-        task = asyncio.create_task(Controller(queue, reconciler, workers=workers).run())
-        for key in "aabbccddee":
-            queue.add(key)
-        await clock.settle()
-        for key in "aaa":
-            queue.add(key)
-        await clock.settle()
-        assert reconciler.keys == list("abcde"[:workers])
-        reconciler.gate.set()
-        queue.shut_down()
-        await task
-        assert sorted(reconciler.keys) == list("aabcde")
-        assert reconciler.most_running == workers
-
-    run(scenario())
+    clock = FakeClock()
+    queue = make(clock)
+    reconciler = Reconciler()
+    reconciler.gate.clear()
+    task = asyncio.create_task(Controller(queue, reconciler, workers=workers).run())
+    for key in "aabbccddee":
+        queue.add(key)
+    await clock.settle()
+    for key in "aaa":
+        queue.add(key)
+    await clock.settle()
+    assert reconciler.keys == list("abcde"[:workers])
+    reconciler.gate.set()
+    queue.shut_down()
+    await task
+    assert sorted(reconciler.keys) == list("aabcde")
+    assert reconciler.most_running == workers
 
 
-def test_row_20_done_in_finally_and_the_exception_is_raised() -> None:
+async def test_row_20_done_in_finally_and_the_exception_is_raised() -> None:
     """A bug in a reconcile ends ``run`` with that very exception, and leaves no key in processing."""
-
-    async def scenario() -> None:
-        clock = FakeClock()
-        queue = make(clock)
-        bug = ZeroDivisionError("a bug")
-        reconciler = Reconciler(bug)
-        queue.add("a")
-        task = asyncio.create_task(Controller(queue, reconciler, workers=3).run())
-        with pytest.raises(ZeroDivisionError) as raised:
-            await task
-        assert raised.value is bug
-        assert queue.processing == 0
-        queue.validate()
-
-    run(scenario())
+    clock = FakeClock()
+    queue = make(clock)
+    bug = ZeroDivisionError("a bug")
+    reconciler = Reconciler(bug)
+    queue.add("a")
+    task = asyncio.create_task(Controller(queue, reconciler, workers=3).run())
+    with pytest.raises(ZeroDivisionError) as raised:
+        await task
+    assert raised.value is bug
+    assert queue.processing == 0
+    queue.validate()
 
 
-def test_row_20_done_in_finally_when_cancelled() -> None:
+async def test_row_20_done_in_finally_when_cancelled() -> None:
     """A worker that is cancelled in the middle of a reconcile gives its key back."""
-
-    async def scenario() -> None:
-        clock = FakeClock()
-        queue = make(clock)
-        reconciler = Reconciler()
-        reconciler.gate.clear()
-        task = asyncio.create_task(Controller(queue, reconciler, workers=2).run())
-        queue.add("a")
-        await clock.settle()
-        queue.add("a")
-        assert queue.processing == 1
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert (queue.processing, len(queue)) == (0, 1)
-        queue.validate()
-
-    run(scenario())
+    clock = FakeClock()
+    queue = make(clock)
+    reconciler = Reconciler()
+    reconciler.gate.clear()
+    task = asyncio.create_task(Controller(queue, reconciler, workers=2).run())
+    queue.add("a")
+    await clock.settle()
+    queue.add("a")
+    assert queue.processing == 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (queue.processing, len(queue)) == (0, 1)
+    queue.validate()
 
 
-def test_row_20_a_spurious_done_is_ignored() -> None:
+async def test_row_20_a_spurious_done_is_ignored() -> None:
     """``done`` for a key that nobody has changes nothing, also while others are in processing."""
-
-    async def scenario() -> None:
-        queue = make(FakeClock())
-        queue.add("a")
-        queue.add("b")
-        queue.done("a")
-        assert (len(queue), await queue.get()) == (2, "a")
-        queue.done("b")
-        queue.done("never seen")
-        assert (len(queue), queue.processing) == (1, 1)
-        queue.done("a")
-        queue.done("a")
-        assert (len(queue), queue.processing) == (1, 0)
-        queue.validate()
-
-    run(scenario())
+    queue = make(FakeClock())
+    queue.add("a")
+    queue.add("b")
+    queue.done("a")
+    assert (len(queue), await queue.get()) == (2, "a")
+    queue.done("b")
+    queue.done("never seen")
+    assert (len(queue), queue.processing) == (1, 1)
+    queue.done("a")
+    queue.done("a")
+    assert (len(queue), queue.processing) == (1, 0)
+    queue.validate()
 
 
-def test_shut_down_finishes_what_waits_and_ends() -> None:
+async def test_shut_down_finishes_what_waits_and_ends() -> None:
     """After SIGTERM the workers do what was accepted, reruns included, and then return."""
-
-    async def scenario() -> None:
-        clock = FakeClock()
-        queue = make(clock)
-        reconciler = Reconciler()
-        reconciler.gate.clear()
-        task = asyncio.create_task(Controller(queue, reconciler, workers=2).run())
-        for key in "abcd":
-            queue.add(key)
-        await clock.settle()
-        queue.add("a")
-        drain = asyncio.create_task(queue.drain())
-        await clock.settle()
-        assert not task.done()
-        reconciler.gate.set()
-        await task
-        assert sorted(reconciler.keys) == list("aabcd")
-        await drain
-
-    run(scenario())
+    clock = FakeClock()
+    queue = make(clock)
+    reconciler = Reconciler()
+    reconciler.gate.clear()
+    task = asyncio.create_task(Controller(queue, reconciler, workers=2).run())
+    for key in "abcd":
+        queue.add(key)
+    await clock.settle()
+    queue.add("a")
+    drain = asyncio.create_task(queue.drain())
+    await clock.settle()
+    assert not task.done()
+    reconciler.gate.set()
+    await task
+    assert sorted(reconciler.keys) == list("aabcd")
+    await drain
 
 
-def test_reconciles_that_never_wait_leave_the_event_loop_to_others() -> None:
+async def test_reconciles_that_never_wait_leave_the_event_loop_to_others() -> None:
     """Ten thousand deleted Warehouses, say, are no reason to answer nobody."""
-
-    async def scenario() -> None:
-        queue = make(FakeClock())
-        for number in range(10_000):
-            queue.add(str(number))
-        task = asyncio.create_task(Controller(queue, Reconciler(), workers=1).run())
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert 0 < len(queue) < 10_000
-        queue.shut_down()
-        await task
-
-    run(scenario())
+    queue = make(FakeClock())
+    for number in range(10_000):
+        queue.add(str(number))
+    task = asyncio.create_task(Controller(queue, Reconciler(), workers=1).run())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert 0 < len(queue) < 10_000
+    queue.shut_down()
+    await task
 
 
-def test_no_workers_is_a_mistake() -> None:
+async def test_no_workers_is_a_mistake() -> None:
     """A controller that would never do anything says so at once."""
-
-    async def scenario() -> None:
-        with pytest.raises(ValueError, match="at least one worker"):
-            Controller(make(FakeClock()), Reconciler(), workers=0)
-
-    run(scenario())
+    with pytest.raises(ValueError, match="at least one worker"):
+        Controller(make(FakeClock()), Reconciler(), workers=0)

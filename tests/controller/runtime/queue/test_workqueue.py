@@ -12,7 +12,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from controller.runtime.queue.delays import Delays
 from controller.runtime.queue.workqueue import DUE_AT_ONCE, ShutDown, WorkQueue
-from tests.support.aio import run
 from tests.support.clock import FakeClock
 
 T = TypeVar("T")
@@ -54,55 +53,43 @@ async def take_all(queue: WorkQueue[str]) -> list[str]:
     return taken
 
 
-def test_row_19_adding_a_waiting_key_does_nothing() -> None:
+async def test_row_19_adding_a_waiting_key_does_nothing() -> None:
     """Ten requests for a Warehouse that nobody has looked at yet are one request."""
-
-    async def scenario() -> None:
-        observed = Observed()
-        queue = make(observer=observed)
-        for _ in range(10):
-            queue.add("a", "flow")
-        assert len(queue) == 1
-        assert observed.adds == 1
-        assert await take_all(queue) == ["a"]
-
-    run(scenario())
+    observed = Observed()
+    queue = make(observer=observed)
+    for _ in range(10):
+        queue.add("a", "flow")
+    assert len(queue) == 1
+    assert observed.adds == 1
+    assert await take_all(queue) == ["a"]
 
 
-def test_row_19_adding_a_key_in_processing_causes_exactly_one_rerun() -> None:
+async def test_row_19_adding_a_key_in_processing_causes_exactly_one_rerun() -> None:
     """Whoever asks while a patch is in flight gets one more patch after it, however many ask."""
-
-    async def scenario() -> None:
-        queue = make()
-        queue.add("a")
-        assert await queue.get() == "a"
-        for _ in range(10):
-            queue.add("a", "flow")
-            queue.add("a", "another flow")
-            queue.validate()
-        assert len(queue) == 0, "one worker per key"
-        queue.done("a")
-        assert await take_all(queue) == ["a"]
-
-    run(scenario())
+    queue = make()
+    queue.add("a")
+    assert await queue.get() == "a"
+    for _ in range(10):
+        queue.add("a", "flow")
+        queue.add("a", "another flow")
+        queue.validate()
+    assert len(queue) == 0, "one worker per key"
+    queue.done("a")
+    assert await take_all(queue) == ["a"]
 
 
-def test_row_19_one_worker_per_key() -> None:
+async def test_row_19_one_worker_per_key() -> None:
     """A second worker sleeps rather than getting the key that the first one has."""
-
-    async def scenario() -> None:
-        clock = FakeClock()
-        queue = make(clock)
-        queue.add("a")
-        await queue.get()
-        second = asyncio.create_task(queue.get())
-        queue.add("a")
-        await clock.settle()
-        assert not second.done()
-        queue.done("a")
-        assert await second == "a"
-
-    run(scenario())
+    clock = FakeClock()
+    queue = make(clock)
+    queue.add("a")
+    await queue.get()
+    second = asyncio.create_task(queue.get())
+    queue.add("a")
+    await clock.settle()
+    assert not second.done()
+    queue.done("a")
+    assert await second == "a"
 
 
 @pytest.mark.parametrize(
@@ -113,137 +100,109 @@ def test_row_19_one_worker_per_key() -> None:
         pytest.param("a1 a2 b1 b2 c1 c2", "a1 b1 c1 a2 b2 c2", id="every flow one turn per round"),
     ],
 )
-def test_row_19_round_robin_between_flows(adds: str, order: str) -> None:
+async def test_row_19_round_robin_between_flows(adds: str, order: str) -> None:
     """Flows take turns, whatever each has waiting; within one, the order of asking holds."""
-
-    async def scenario() -> None:
-        queue = make()
-        for key in adds.split():
-            queue.add(key, key[0])
-        assert await take_all(queue) == order.split()
-
-    run(scenario())
+    queue = make()
+    for key in adds.split():
+        queue.add(key, key[0])
+    assert await take_all(queue) == order.split()
 
 
-def test_row_19_a_key_asked_for_by_two_flows_runs_at_the_earlier_turn_once() -> None:
+async def test_row_19_a_key_asked_for_by_two_flows_runs_at_the_earlier_turn_once() -> None:
     """A Warehouse at the end of a fan-out, asked for by an event of its own, is refreshed at once, once."""
-
-    async def scenario() -> None:
-        queue = make()
-        for number in range(100):
-            queue.add(f"key {number}", "fan-out")
-        queue.add("key 99", "event")
-        assert len(queue) == 100
-        taken = await take_all(queue)
-        assert taken[:3] == ["key 0", "key 99", "key 1"]
-        assert sorted(taken) == sorted({f"key {number}" for number in range(100)})
-
-    run(scenario())
+    queue = make()
+    for number in range(100):
+        queue.add(f"key {number}", "fan-out")
+    queue.add("key 99", "event")
+    assert len(queue) == 100
+    taken = await take_all(queue)
+    assert taken[:3] == ["key 0", "key 99", "key 1"]
+    assert sorted(taken) == sorted({f"key {number}" for number in range(100)})
 
 
-def test_row_19_a_rerun_takes_the_turn_of_each_flow_that_asked_for_it() -> None:
+async def test_row_19_a_rerun_takes_the_turn_of_each_flow_that_asked_for_it() -> None:
     """Asked for in processing by a small flow, the rerun does not stand behind a large one."""
-
-    async def scenario() -> None:
-        queue = make()
-        for key in ("a", "b", "c", "d"):
-            queue.add(key, "large")
-        assert await queue.get() == "a"
-        queue.add("a", "large")
-        queue.add("a", "small")
-        queue.done("a")
-        assert await take_all(queue) == ["b", "a", "c", "d"]
-
-    run(scenario())
+    queue = make()
+    for key in ("a", "b", "c", "d"):
+        queue.add(key, "large")
+    assert await queue.get() == "a"
+    queue.add("a", "large")
+    queue.add("a", "small")
+    queue.done("a")
+    assert await take_all(queue) == ["b", "a", "c", "d"]
 
 
-def test_row_21_shut_down_ignores_new_keys_and_hands_out_waiting_ones() -> None:
+async def test_row_21_shut_down_ignores_new_keys_and_hands_out_waiting_ones() -> None:
     """What was accepted before SIGTERM is finished; delayed keys are left to the journal."""
-
-    async def scenario() -> None:
-        clock = FakeClock()
-        queue = make(clock)
-        sleeper = asyncio.create_task(make(clock).get())
-        queue.add("a")
-        queue.add("b")
-        queue.add_after("delayed", 1)
-        queue.add_rate_limited("failed")
-        queue.shut_down()
-        queue.validate()
-        queue.add("new")
-        queue.add_after("new", 1)
-        queue.add_rate_limited("new")
-        assert (len(queue), queue.delayed) == (2, 0)
-        assert await take_all(queue) == ["a", "b"]
-        with pytest.raises(ShutDown):
-            await queue.get()
-        assert clock.pending == []
-        sleeper.cancel()
-
-    run(scenario())
+    clock = FakeClock()
+    queue = make(clock)
+    sleeper = asyncio.create_task(make(clock).get())
+    queue.add("a")
+    queue.add("b")
+    queue.add_after("delayed", 1)
+    queue.add_rate_limited("failed")
+    queue.shut_down()
+    queue.validate()
+    queue.add("new")
+    queue.add_after("new", 1)
+    queue.add_rate_limited("new")
+    assert (len(queue), queue.delayed) == (2, 0)
+    assert await take_all(queue) == ["a", "b"]
+    with pytest.raises(ShutDown):
+        await queue.get()
+    assert clock.pending == []
+    sleeper.cancel()
 
 
-def test_row_21_shut_down_wakes_every_sleeping_worker() -> None:
+async def test_row_21_shut_down_wakes_every_sleeping_worker() -> None:
     """No worker sleeps on after the end."""
-
-    async def scenario() -> None:
-        clock = FakeClock()
-        queue = make(clock)
-        workers = [asyncio.create_task(queue.get()) for _ in range(5)]
-        await clock.settle()
-        queue.shut_down()
-        results = await asyncio.gather(*workers, return_exceptions=True)
-        assert [type(result) for result in results] == [ShutDown] * 5
-
-    run(scenario())
+    clock = FakeClock()
+    queue = make(clock)
+    workers = [asyncio.create_task(queue.get()) for _ in range(5)]
+    await clock.settle()
+    queue.shut_down()
+    results = await asyncio.gather(*workers, return_exceptions=True)
+    assert [type(result) for result in results] == [ShutDown] * 5
 
 
-def test_row_21_drain_waits_for_waiting_processing_and_reruns() -> None:
+async def test_row_21_drain_waits_for_waiting_processing_and_reruns() -> None:
     """Drained means that the last patch, and the one asked for during it, are done."""
-
-    async def scenario() -> None:
-        clock = FakeClock()
-        queue = make(clock)
-        queue.add("a")
-        queue.add("b")
-        await queue.get()
-        queue.add("a", "again")
-        drain = asyncio.create_task(queue.drain())
-        await clock.settle()
-        assert queue.shutting_down
-        for key in ("b", "a"):
-            queue.done("a")
-            await clock.settle()
-            assert not drain.done(), f"{key} still waits"
-            assert await queue.get() == key
-            queue.done("b")
-            await clock.settle()
+    clock = FakeClock()
+    queue = make(clock)
+    queue.add("a")
+    queue.add("b")
+    await queue.get()
+    queue.add("a", "again")
+    drain = asyncio.create_task(queue.drain())
+    await clock.settle()
+    assert queue.shutting_down
+    for key in ("b", "a"):
         queue.done("a")
-        await drain
+        await clock.settle()
+        assert not drain.done(), f"{key} still waits"
+        assert await queue.get() == key
+        queue.done("b")
+        await clock.settle()
+    queue.done("a")
+    await drain
 
-    run(scenario())
 
-
-def test_row_21_a_second_shut_down_forces() -> None:
+async def test_row_21_a_second_shut_down_forces() -> None:
     """The second SIGTERM waits for nothing: waiting keys are dropped, drain returns, reruns are off."""
-
-    async def scenario() -> None:
-        clock = FakeClock()
-        queue = make(clock)
-        queue.add("a")
-        queue.add("b")
+    clock = FakeClock()
+    queue = make(clock)
+    queue.add("a")
+    queue.add("b")
+    await queue.get()
+    queue.add("a")
+    drain = asyncio.create_task(queue.drain())
+    await clock.settle()
+    queue.shut_down()
+    await drain
+    queue.done("a")
+    queue.validate()
+    with pytest.raises(ShutDown):
         await queue.get()
-        queue.add("a")
-        drain = asyncio.create_task(queue.drain())
-        await clock.settle()
-        queue.shut_down()
-        await drain
-        queue.done("a")
-        queue.validate()
-        with pytest.raises(ShutDown):
-            await queue.get()
-
-    run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -255,246 +214,198 @@ def test_row_21_a_second_shut_down_forces() -> None:
         pytest.param([5, 10, 7], 5, id="three"),
     ],
 )
-def test_row_22_add_after_the_earliest_time_wins(delays: list[float], due: float) -> None:
+async def test_row_22_add_after_the_earliest_time_wins(delays: list[float], due: float) -> None:
     """A key that is to run at several times runs once, at the earliest."""
-
-    async def scenario() -> None:
-        clock = FakeClock()
-        queue = make(clock)
-        for delay in delays:
-            queue.add_after("a", delay)
-            queue.validate()
-        assert queue.is_delayed("a")
-        await clock.advance(due - 0.001)
-        assert len(queue) == 0
-        await clock.advance(0.002)
-        assert await take_all(queue) == ["a"]
-        assert not queue.is_delayed("a")
-        await clock.advance(100)
-        assert len(queue) == 0
-
-    run(scenario())
+    clock = FakeClock()
+    queue = make(clock)
+    for delay in delays:
+        queue.add_after("a", delay)
+        queue.validate()
+    assert queue.is_delayed("a")
+    await clock.advance(due - 0.001)
+    assert len(queue) == 0
+    await clock.advance(0.002)
+    assert await take_all(queue) == ["a"]
+    assert not queue.is_delayed("a")
+    await clock.advance(100)
+    assert len(queue) == 0
 
 
 @pytest.mark.parametrize("delay", [0, -1])
-def test_row_22_add_after_nothing_is_at_once(delay: float) -> None:
+async def test_row_22_add_after_nothing_is_at_once(delay: float) -> None:
     """A time that has passed already is now."""
-
-    async def scenario() -> None:
-        queue = make()
-        queue.add_after("a", delay)
-        assert await take_all(queue) == ["a"]
-
-    run(scenario())
+    queue = make()
+    queue.add_after("a", delay)
+    assert await take_all(queue) == ["a"]
 
 
-def test_row_22_add_brings_a_delayed_key_forward() -> None:
+async def test_row_22_add_brings_a_delayed_key_forward() -> None:
     """``add`` asks for the earliest time of all."""
-
-    async def scenario() -> None:
-        clock = FakeClock()
-        queue = make(clock)
-        queue.add_after("a", 10)
-        queue.add("a")
-        queue.add_after("a", 10)
-        assert await take_all(queue) == ["a"]
-        await clock.advance(20)
-        assert len(queue) == 0
-
-    run(scenario())
+    clock = FakeClock()
+    queue = make(clock)
+    queue.add_after("a", 10)
+    queue.add("a")
+    queue.add_after("a", 10)
+    assert await take_all(queue) == ["a"]
+    await clock.advance(20)
+    assert len(queue) == 0
 
 
-def test_row_22_a_key_in_backoff_stays_there_when_asked_for_again() -> None:
+async def test_row_22_a_key_in_backoff_stays_there_when_asked_for_again() -> None:
     """Events for a failing Warehouse join its retry; the retry takes the turn of each flow that asked."""
-
-    async def scenario() -> None:
-        clock = FakeClock()
-        queue = make(clock)
-        queue.add("a")
-        await queue.get()
-        queue.add_rate_limited("a", after=5)
-        queue.done("a")
-        queue.add("a", "event")
-        queue.add_after("a", 1)
-        queue.add_after("a", 0)
-        assert (len(queue), queue.is_delayed("a")) == (0, True)
-        for number in range(100):
-            queue.add(f"key {number}")
-        await clock.advance(5)
-        assert (await take_all(queue))[:3] == ["key 0", "a", "key 1"]
-
-    run(scenario())
+    clock = FakeClock()
+    queue = make(clock)
+    queue.add("a")
+    await queue.get()
+    queue.add_rate_limited("a", after=5)
+    queue.done("a")
+    queue.add("a", "event")
+    queue.add_after("a", 1)
+    queue.add_after("a", 0)
+    assert (len(queue), queue.is_delayed("a")) == (0, True)
+    for number in range(100):
+        queue.add(f"key {number}")
+    await clock.advance(5)
+    assert (await take_all(queue))[:3] == ["key 0", "a", "key 1"]
 
 
-def test_row_22_asked_for_during_the_run_that_fails_joins_the_retry() -> None:
+async def test_row_22_asked_for_during_the_run_that_fails_joins_the_retry() -> None:
     """A failed patch is not repeated at once because somebody asked during it."""
-
-    async def scenario() -> None:
-        clock = FakeClock()
-        queue = make(clock)
-        queue.add("a")
-        await queue.get()
-        queue.add("a", "event")
-        queue.add_rate_limited("a", after=5)
-        queue.done("a")
-        assert (len(queue), queue.delayed) == (0, 1)
-        await clock.advance(5)
-        assert await take_all(queue) == ["a"]
-
-    run(scenario())
+    clock = FakeClock()
+    queue = make(clock)
+    queue.add("a")
+    await queue.get()
+    queue.add("a", "event")
+    queue.add_rate_limited("a", after=5)
+    queue.done("a")
+    assert (len(queue), queue.delayed) == (0, 1)
+    await clock.advance(5)
+    assert await take_all(queue) == ["a"]
 
 
-def test_row_22_many_keys_due_together_are_moved_in_steps() -> None:
+async def test_row_22_many_keys_due_together_are_moved_in_steps() -> None:
     """The end of an outage does not hold the event loop; nothing is left behind."""
-
-    async def scenario() -> None:
-        clock = FakeClock()
-        queue = make(clock)
-        for number in range(2 * DUE_AT_ONCE + 1):
-            queue.add_rate_limited(str(number), after=1)
-        assert clock.pending == [1.0], "one timer, not one per key"
-        await clock.advance(1)
-        assert len(queue) == 2 * DUE_AT_ONCE + 1
-
-    run(scenario())
+    clock = FakeClock()
+    queue = make(clock)
+    for number in range(2 * DUE_AT_ONCE + 1):
+        queue.add_rate_limited(str(number), after=1)
+    assert clock.pending == [1.0], "one timer, not one per key"
+    await clock.advance(1)
+    assert len(queue) == 2 * DUE_AT_ONCE + 1
 
 
-def test_row_23_the_delay_doubles_per_key_to_a_cap() -> None:
+async def test_row_23_the_delay_doubles_per_key_to_a_cap() -> None:
     """5 ms doubling to 10 s, spread out, also after ten thousand failures; another key is not affected."""
-
-    async def scenario() -> None:
-        clock = FakeClock()
-        queue = make(clock)
-        delays = []
-        for _ in range(20):
-            queue.add_rate_limited("a")
-            delays.append(clock.pending[0])
-            await clock.advance(delays[-1])
-            assert await take_all(queue) == ["a"]
-        for number, delay in enumerate(delays):
-            full = min(0.005 * 2**number, 10.0)
-            assert full / 2 <= delay <= full + 1e-9, number
-        for _ in range(10_000):
-            queue.add_rate_limited("a")
-        assert queue.failures("a") == 10_020
-        queue.add_rate_limited("b")
-        assert clock.pending[0] <= 0.005
-
-    run(scenario())
-
-
-def test_row_23_forget_starts_again_at_the_beginning() -> None:
-    """After a success the next failure is the first."""
-
-    async def scenario() -> None:
-        clock = FakeClock()
-        queue = make(clock)
-        for _ in range(8):
-            queue.add_rate_limited("a")
-            await clock.advance(10)
-            await take_all(queue)
-        queue.forget("a")
-        queue.forget("never seen")
-        assert queue.failures("a") == 0
+    clock = FakeClock()
+    queue = make(clock)
+    delays = []
+    for _ in range(20):
         queue.add_rate_limited("a")
-        assert clock.pending[0] <= 0.005
+        delays.append(clock.pending[0])
+        await clock.advance(delays[-1])
+        assert await take_all(queue) == ["a"]
+    for number, delay in enumerate(delays):
+        full = min(0.005 * 2**number, 10.0)
+        assert full / 2 <= delay <= full + 1e-9, number
+    for _ in range(10_000):
+        queue.add_rate_limited("a")
+    assert queue.failures("a") == 10_020
+    queue.add_rate_limited("b")
+    assert clock.pending[0] <= 0.005
 
-    run(scenario())
+
+async def test_row_23_forget_starts_again_at_the_beginning() -> None:
+    """After a success the next failure is the first."""
+    clock = FakeClock()
+    queue = make(clock)
+    for _ in range(8):
+        queue.add_rate_limited("a")
+        await clock.advance(10)
+        await take_all(queue)
+    queue.forget("a")
+    queue.forget("never seen")
+    assert queue.failures("a") == 0
+    queue.add_rate_limited("a")
+    assert clock.pending[0] <= 0.005
 
 
-def test_row_23_the_retry_stays_in_the_flow_of_the_run() -> None:
+async def test_row_23_the_retry_stays_in_the_flow_of_the_run() -> None:
     """One failed patch of a small flow does not send its key to the end of everybody's retries."""
-
-    async def scenario() -> None:
-        clock = FakeClock()
-        queue = make(clock)
-        queue.add("a", "small")
-        await queue.get()
-        queue.add_rate_limited("a", after=1)
-        queue.done("a")
-        for number in range(10):
-            queue.add(f"key {number}", "large")
-        await clock.advance(1)
-        assert (await take_all(queue))[:2] == ["key 0", "a"]
-
-    run(scenario())
+    clock = FakeClock()
+    queue = make(clock)
+    queue.add("a", "small")
+    await queue.get()
+    queue.add_rate_limited("a", after=1)
+    queue.done("a")
+    for number in range(10):
+        queue.add(f"key {number}", "large")
+    await clock.advance(1)
+    assert (await take_all(queue))[:2] == ["key 0", "a"]
 
 
 @pytest.mark.parametrize("woken", [False, True], ids=["asleep", "just woken"])
-def test_row_24_a_cancelled_get_loses_neither_an_item_nor_a_wake_up(woken: bool) -> None:
+async def test_row_24_a_cancelled_get_loses_neither_an_item_nor_a_wake_up(woken: bool) -> None:
     """A worker cancelled at any moment leaves its key, and its wake-up, to the next one."""
-
-    async def scenario() -> None:
-        clock = FakeClock()
-        queue = make(clock)
-        first = asyncio.create_task(queue.get())
-        second = asyncio.create_task(queue.get())
-        await clock.settle()
-        if not woken:
-            first.cancel()
-            await clock.settle()
-        queue.add("a")
+    clock = FakeClock()
+    queue = make(clock)
+    first = asyncio.create_task(queue.get())
+    second = asyncio.create_task(queue.get())
+    await clock.settle()
+    if not woken:
         first.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await first
-        assert await second == "a"
-        queue.validate()
+        await clock.settle()
+    queue.add("a")
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert await second == "a"
+    queue.validate()
 
-    run(scenario())
 
-
-def test_metrics_are_client_gos() -> None:
+async def test_metrics_are_client_gos() -> None:
     """Adds, retries, waiting and working times, and the age of unfinished work, in seconds."""
-
-    async def scenario() -> None:
-        clock = FakeClock()
-        observed = Observed()
-        queue = make(clock, observed)
-        queue.add("a")
-        queue.add("b")
-        await clock.advance(3)
-        await queue.get()
-        await clock.advance(2)
-        queue.add("a")
-        await queue.get()
-        await clock.advance(1)
-        assert queue.longest_running_seconds() == pytest.approx(3)
-        assert queue.unfinished_seconds() == pytest.approx(4)
-        queue.done("a")
-        queue.add_rate_limited("b")
-        queue.done("b")
-        assert (queue.longest_running_seconds(), queue.unfinished_seconds()) == (0, 0)
-        assert await queue.get() == "a"
-        queue.done("a")
-        assert (observed.adds, observed.retries) == (3, 1)
-        assert observed.waited == pytest.approx([3, 5, 1])
-        assert observed.worked == pytest.approx([3, 1, 0])
-        await clock.advance(1)
-        assert observed.adds == 4, "a retry is an add once it is due"
-
-    run(scenario())
+    clock = FakeClock()
+    observed = Observed()
+    queue = make(clock, observed)
+    queue.add("a")
+    queue.add("b")
+    await clock.advance(3)
+    await queue.get()
+    await clock.advance(2)
+    queue.add("a")
+    await queue.get()
+    await clock.advance(1)
+    assert queue.longest_running_seconds() == pytest.approx(3)
+    assert queue.unfinished_seconds() == pytest.approx(4)
+    queue.done("a")
+    queue.add_rate_limited("b")
+    queue.done("b")
+    assert (queue.longest_running_seconds(), queue.unfinished_seconds()) == (0, 0)
+    assert await queue.get() == "a"
+    queue.done("a")
+    assert (observed.adds, observed.retries) == (3, 1)
+    assert observed.waited == pytest.approx([3, 5, 1])
+    assert observed.worked == pytest.approx([3, 1, 0])
+    await clock.advance(1)
+    assert observed.adds == 4, "a retry is an add once it is due"
 
 
-def test_nothing_stays_behind_of_flows_and_delays_that_are_over() -> None:
+async def test_nothing_stays_behind_of_flows_and_delays_that_are_over() -> None:
     """Thousands of repositories that were pushed to once cost nothing afterwards."""
-
-    async def scenario() -> None:
-        queue = make()
-        for number in range(1000):
-            queue.add("hot", f"flow {number}")
-            queue.add(f"key {number}", f"flow {number}")
+    queue = make()
+    for number in range(1000):
+        queue.add("hot", f"flow {number}")
+        queue.add(f"key {number}", f"flow {number}")
+    await take_all(queue)
+    assert queue._waiting.flows == 0
+    for _ in range(1000):
+        queue.add_after("a", 3600)
+        queue.add("a")
         await take_all(queue)
-        assert queue._waiting.flows == 0
-        for _ in range(1000):
-            queue.add_after("a", 3600)
-            queue.add("a")
-            await take_all(queue)
-        for number in range(1000):
-            queue.add_after("b", 3600 - number)
-            queue.validate()
-        assert queue.delayed == 1
-
-    run(scenario())
+    for number in range(1000):
+        queue.add_after("b", 3600 - number)
+        queue.validate()
+    assert queue.delayed == 1
 
 
 def test_delays_of_keys_without_an_order() -> None:
