@@ -10,15 +10,16 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import structlog
 
 from webhook import answers
 from webhook.alarms import Alarms
 from webhook.answers import Answer
+from webhook.arrival import Arrival, Subject
 from webhook.limits import REPLY_SECONDS, REPOSITORY_CHARACTERS, Limits
-from webhook.ports import Dispatcher, Refresh, Subject, WebhookMetrics
+from webhook.ports import Dispatcher, Refresh, WebhookMetrics
 
 log = structlog.get_logger()
 
@@ -26,25 +27,6 @@ HURRY_SECONDS = 0.5
 """With less than this left of the reply budget the journal writes the row at once: a 202 will need it."""
 
 _USER_INFO = re.compile(r"//[^/]*@")
-
-
-class Arrival(NamedTuple):
-    """An event that concerns repositories or a pull request, as it came in."""
-
-    id: str
-    receiver: str
-    """``namespace/name``, or ``cluster/name``."""
-    source: str
-    """Which kind of sender: one of a small fixed set."""
-    event: str
-    """Type of event: one of a small fixed set."""
-    sender_id: str
-    """The sender's own id of it, for a person who compares logs; empty if it gave none."""
-    subjects: Sequence[Subject]
-    received: float
-    """Unix time in seconds at which its headers were read."""
-    delivery_count: int | None = None
-    """How often the sender tried before, where it says so (Event Grid)."""
 
 
 class Journal(Protocol):

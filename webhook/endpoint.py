@@ -16,7 +16,8 @@ from tornado.httputil import HTTPHeaders
 
 from webhook import answers
 from webhook.answers import Answer
-from webhook.delivery import Arrival, Deliveries, Delivery, clean
+from webhook.arrival import Arrival
+from webhook.delivery import Deliveries, Delivery, clean
 from webhook.gate import Gate
 from webhook.limits import Limits
 from webhook.payloads.parse import EVENT_GRID, BadPayload, Handshake, Ignored, Ping, Push, parse

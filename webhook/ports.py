@@ -5,16 +5,9 @@ that satisfy these. Tests hand it fakes.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-
-class Subject(NamedTuple):
-    """What an event is about: the thing a Warehouse may subscribe to or a Promotion may wait on."""
-
-    kind: str
-    """``image`` (an image or chart repository), ``git`` (a Git repository) or ``pull_request``."""
-    url: str
-    """As the sender wrote it: ``registry.azurecr.io/app``, a clone URL, a pull request's page."""
+from webhook.arrival import Subject
 
 
 class Receiver(Protocol):

@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from webhook.arrival import Subject
 from webhook.journal.schema import FILE_NAME, MIGRATIONS
 from webhook.outcome import Outcome
-from webhook.ports import Subject
 
 DEFAULT_LIMIT = 50
 READ_SECONDS = 5.0

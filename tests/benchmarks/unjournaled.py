@@ -7,7 +7,7 @@ from pathlib import Path
 
 from controller import __main__
 from controller.application import application
-from webhook.delivery import Arrival
+from webhook.arrival import Arrival
 
 
 class NoJournal:

@@ -1,7 +1,6 @@
 """Deliveries to put into a journal."""
 
-from webhook.delivery import Arrival
-from webhook.ports import Subject
+from webhook.arrival import Arrival, Subject
 
 
 def arrival(

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
 
-from webhook.delivery import Arrival
-from webhook.ports import Refresh, Subject
+from webhook.arrival import Arrival, Subject
+from webhook.ports import Refresh
 
 
 def digest(name: str) -> str:

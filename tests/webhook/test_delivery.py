@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 from tests.support.aio import run
 from tests.support.fakes import FakeDispatcher, FakeJournal, FakeRefresh, FakeWebhookMetrics
 from webhook.answers import Answer
-from webhook.delivery import Arrival, Deliveries, Delivery, clean, printable
-from webhook.ports import Subject
+from webhook.arrival import Arrival, Subject
+from webhook.delivery import Deliveries, Delivery, clean, printable
 
 IMAGE = Subject("image", "example.azurecr.io/app")
 SHORT = 0.03

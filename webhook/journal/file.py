@@ -11,7 +11,7 @@ from typing import Self
 import msgspec
 import structlog
 
-from webhook.delivery import Arrival
+from webhook.arrival import Arrival, Subject
 from webhook.journal.requests import Batch, HistoryLimits, Record
 from webhook.journal.schema import (
     CORRUPT,
@@ -25,7 +25,6 @@ from webhook.journal.schema import (
     set_limit,
 )
 from webhook.journal.statements import ALIVE, FINISH, RECORD, SUPERSEDE, TRIM, execute_rows
-from webhook.ports import Subject
 
 log = structlog.get_logger()
 

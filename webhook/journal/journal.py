@@ -24,7 +24,7 @@ from typing import Self, TypeVar
 import msgspec
 import structlog
 
-from webhook.delivery import Arrival
+from webhook.arrival import Arrival
 from webhook.journal.file import JournalFile
 from webhook.journal.requests import IN_MEMORY, Finish, HistoryLimits, Record, Supersede
 from webhook.journal.schema import JournalError

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from webhook.delivery import Arrival
+from webhook.arrival import Arrival
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ https://learn.microsoft.com/azure/container-registry/container-registry-webhook-
 
 import msgspec
 
+from webhook.arrival import Subject
 from webhook.payloads.event_types import ACR, OTHER, Ignored, Ping, Push
 from webhook.payloads.reading import BadPayload, decode, given, inner, sender_id, text
-from webhook.ports import Subject
 
 ACTIONS = frozenset({"ping", "push", "delete", "chart_push", "chart_delete", "quarantine"})
 """The types of event. ``chart_*`` concern the legacy charts, and carry no host; ``helm push`` is a push."""

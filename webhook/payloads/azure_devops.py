@@ -5,9 +5,9 @@ https://learn.microsoft.com/azure/devops/service-hooks/events
 
 import msgspec
 
+from webhook.arrival import Subject
 from webhook.payloads.event_types import AZURE_DEVOPS, OTHER, Ignored, PullRequest, Push
 from webhook.payloads.reading import BadPayload, decode, given, inner, sender_id, text
-from webhook.ports import Subject
 
 PUSH = "git.push"
 MERGED = "git.pullrequest.merged"

@@ -9,10 +9,10 @@ https://learn.microsoft.com/azure/event-grid/end-point-validation-event-grid-eve
 
 import msgspec
 
+from webhook.arrival import Subject
 from webhook.payloads import acr
 from webhook.payloads.event_types import EVENT_GRID, OTHER, Handshake, Ignored, Push
 from webhook.payloads.reading import BadPayload, decode, given, inner, sender_id, text
-from webhook.ports import Subject
 
 _REGISTRY = "Microsoft.ContainerRegistry."
 IMAGE_PUSHED = _REGISTRY + "ImagePushed"

@@ -6,7 +6,7 @@ or ``other``. Everything else in an event is the sender's text, unchecked but fo
 
 import msgspec
 
-from webhook.ports import Subject
+from webhook.arrival import Subject
 
 ACR = "acr"
 AZURE_DEVOPS = "azure-devops"

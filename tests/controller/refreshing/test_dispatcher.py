@@ -11,7 +11,7 @@ from controller.refreshing.target_index import TargetIndex
 from controller.repositories.keys import subscription_key
 from tests.support.kube import unreachable
 from tests.support.refreshing import Refreshing
-from webhook.ports import Subject
+from webhook.arrival import Subject
 
 IMAGE = "contoso.azurecr.io/app"
 GIT = "https://dev.azure.com/contoso/proj/_git/repo"

@@ -8,11 +8,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.deliveries import arrival
-from webhook.delivery import Arrival
+from webhook.arrival import Arrival, Subject
 from webhook.journal.file import JournalFile
 from webhook.journal.requests import Batch, Finish, HistoryLimits, Record, Supersede
 from webhook.journal.schema import FILE_NAME, MIGRATIONS, JournalError, migrate, move_aside
-from webhook.ports import Subject
 
 NOW = 1_800_000_000.0
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from tests.strategies import PAYLOADS
+from webhook.arrival import Subject
 from webhook.payloads.acr import parse
 from webhook.payloads.event_types import Ignored, Ping, Push
 from webhook.payloads.reading import BadPayload
-from webhook.ports import Subject
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from tests.strategies import PAYLOADS
+from webhook.arrival import Subject
 from webhook.payloads.azure_devops import parse
 from webhook.payloads.event_types import Ignored, PullRequest, Push
 from webhook.payloads.reading import BadPayload
-from webhook.ports import Subject
 
 PAGE = "https://dev.azure.com/contoso/My%20Proj/_git/My%20Repo/pullrequest/7"
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from tests.strategies import PAYLOADS
+from webhook.arrival import Subject
 from webhook.payloads.event_grid import delivery_count, parse
 from webhook.payloads.event_types import Handshake, Ignored, Push
 from webhook.payloads.parse import parse as parse_any
 from webhook.payloads.reading import BadPayload
-from webhook.ports import Subject
 
 HELLO = Subject("image", "contoso.azurecr.io/team/hello-world")
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.strategies import JSON, PAYLOADS, mutated_payloads
+from webhook.arrival import Subject
 from webhook.payloads.parse import (
     ACR,
     AZURE_DEVOPS,
@@ -24,7 +25,6 @@ from webhook.payloads.parse import (
     Push,
     parse,
 )
-from webhook.ports import Subject
 
 JSON_TYPE = "application/json"
 
