@@ -279,8 +279,8 @@ def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
     with contextlib.closing(JournalFile.open(tmp_path, HistoryLimits(), NOW)) as file:
         file.write(Batch(records=[Record(arrival(str(number)), 1) for number in range(5000)]), NOW)
     script = (
-        "import argparse, sys; from webhook import history; parser = argparse.ArgumentParser();"
-        "history.add_arguments(parser); sys.exit(history.run(parser.parse_args()))"
+        "import argparse, sys; from controller.cli import deliveries; parser = argparse.ArgumentParser();"
+        "deliveries.add_arguments(parser); sys.exit(deliveries.run(parser.parse_args()))"
     )
     command = [sys.executable, "-c", script, "--data-dir", str(tmp_path), "-n", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ) as process:

@@ -188,7 +188,7 @@ def test_libraries_say_nothing_below_a_warning(lines: Lines, name: str) -> None:
 def test_loggers_made_before_are_configured_too() -> None:
     """Modules make their loggers when they are imported, before anything is configured."""
     program = (
-        "import structlog\nlog = structlog.get_logger()\nfrom controller import logs\n"
+        "import structlog\nlog = structlog.get_logger()\nfrom controller.observability import logs\n"
         "logs.configure('info', 'json')\nlog.info('started', x=1)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
