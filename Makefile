@@ -30,6 +30,10 @@ run: $(VENV)/ready ## see it work: a control plane, the receiver, and events as 
 test: $(VENV)/ready ## run all tests, those on a real control plane too
 	@exec $(BIN)/python -m pytest $(ARGS)
 
+.PHONY: unit
+unit: $(VENV)/ready ## run the tests that need no process and no control plane, in parallel: the inner loop
+	@exec $(BIN)/python -m pytest -n auto -m 'not process' tests/controller tests/webhook $(ARGS)
+
 .PHONY: faults
 faults: $(VENV)/ready ## kill, cut, delay, refuse: all of the fault suite (FAULTS_SEED=… repeats a run)
 	@FAULTS=full exec $(BIN)/python -m pytest tests/faults $(ARGS)

@@ -3,8 +3,8 @@
 import secrets
 
 from e2e.clusters import Cluster
-from e2e.clusters.cluster import eventually
 from e2e.clusters.user import Operator, User, deliver
+from e2e.controlplane.waiting import eventually
 from e2e.demo.events import REGISTRY, REPOSITORY, acr_push, ado_push, ping
 from e2e.kargo.project import chart, git, image
 

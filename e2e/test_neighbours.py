@@ -4,9 +4,9 @@ import contextlib
 from collections.abc import Callable
 
 from e2e.clusters import Cluster
-from e2e.clusters.cluster import eventually
 from e2e.clusters.user import User, deliver
 from e2e.controlplane import CommandError
+from e2e.controlplane.waiting import eventually
 from e2e.demo.events import REGISTRY, REPOSITORY, acr_push, ado_push, ping
 from e2e.kargo.project import git, image
 from e2e.test_journey import EFFECT_LIMIT, STATUS_LIMIT, everywhere, refreshed

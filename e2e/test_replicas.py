@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from e2e.clusters import Cluster
-from e2e.clusters.cluster import eventually
 from e2e.clusters.user import User, deliver, exchange
+from e2e.controlplane.waiting import eventually
 from e2e.demo.events import REGISTRY, acr_push, ping
 from e2e.kargo.project import image
 from e2e.test_journey import EFFECT_LIMIT, STATUS_LIMIT, everywhere, refreshed

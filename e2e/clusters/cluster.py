@@ -5,15 +5,12 @@ tells users to do.
 """
 
 import json
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from e2e.controlplane import CommandError
-
-T = TypeVar("T")
+from e2e.controlplane.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
@@ -24,8 +21,6 @@ SYSTEM_NAMESPACE = "kargo-system-resources"
 
 SERVED_LIMIT = 30.0
 """Seconds until new CRDs must be served."""
-POLL = 0.05
-"""Seconds between two looks."""
 
 _CRDS = MANIFESTS / "crds"
 _CHART = ROOT / "e2e" / "kargo" / "chart.yaml"
@@ -118,25 +113,6 @@ class Cluster(ABC):
         path.touch(0o600)
         path.write_text(json.dumps(config), "utf-8")
         return path
-
-
-def eventually(condition: Callable[[], T | None], limit: float, what: str = "it") -> T:
-    """Ask until ``condition`` gives something true, and return that; AssertionError after ``limit`` seconds.
-
-    OSError and CommandError count as not yet.
-    """
-    deadline = time.monotonic() + limit
-    last: object = None
-    while True:
-        try:
-            last = result = condition()
-            if result:
-                return result
-        except (OSError, CommandError) as error:
-            last = error
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not come within {limit:g} s; last seen: {last!r}")
-        time.sleep(POLL)
 
 
 def _as_list(objects: Sequence[dict[str, Any]]) -> str:

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from e2e.clusters.cluster import NAMESPACE, ROOT, Cluster, eventually
+from e2e.clusters.cluster import NAMESPACE, ROOT, Cluster
 from e2e.controlplane.ports import HOST, free_ports
 from e2e.controlplane.process import Process
+from e2e.controlplane.waiting import eventually
 
 READY_LIMIT = 60.0
 """Seconds until a Pod must be ready; about 2 on an idle machine."""

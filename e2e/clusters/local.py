@@ -10,10 +10,11 @@ import itertools
 from collections.abc import Callable
 from pathlib import Path
 
-from e2e.clusters.cluster import DEPLOYMENT, NAMESPACE, Cluster, eventually
+from e2e.clusters.cluster import DEPLOYMENT, NAMESPACE, Cluster
 from e2e.clusters.kubelet import Pod, start_pod
 from e2e.controlplane import ControlPlane
 from e2e.controlplane.ports import HOST
+from e2e.controlplane.waiting import eventually
 from tests.support.background import Background
 from tests.support.balancer import Backend, Balancer
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from e2e.clusters import Cluster
-from e2e.clusters.cluster import NAMESPACE, SERVICE_ACCOUNT, SYSTEM_NAMESPACE, eventually
+from e2e.clusters.cluster import NAMESPACE, SERVICE_ACCOUNT, SYSTEM_NAMESPACE
+from e2e.controlplane.waiting import eventually
 
 GROUP = "kargo.akuity.io"
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from e2e.clusters import Cluster
-from e2e.clusters.cluster import eventually
 from e2e.clusters.user import Operator, User
+from e2e.controlplane.waiting import eventually
 from e2e.demo.events import REGISTRY, acr_push, ping
 from e2e.kargo.project import API_VERSION, image, webhook_path
 from e2e.receiver import Answer, ReceiverProcess

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
+from e2e.controlplane.waiting import eventually
 from tests.faults.field import Field
 from tests.faults.stage import Stage
 from tests.support.api_faults import Delay, Fault, Late, Reset, Silent, fault
 from tests.support.fault_proxy import FaultProxy
-from tests.support.receiver_process import eventually
 from tests.support.sender import Sender
 
 IDLE_SECONDS = 120.0

@@ -5,12 +5,13 @@ import json
 import time
 from pathlib import Path
 
+from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import image
 from tests.faults.stage import Stage
 from tests.support.api_faults import Refuse, Reset, fault
 from tests.support.azure import REGISTRY, git_push, image_push, ping
 from tests.support.fault_proxy import FaultProxy
-from tests.support.receiver_process import ReceiverProcess, eventually
+from tests.support.receiver_process import ReceiverProcess
 
 SECRET = "hush-9f2c81e7"
 USER, PASSWORD = "azure-user-5d31", "password-77ab12"

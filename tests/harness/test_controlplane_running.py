@@ -13,9 +13,9 @@ import yaml
 from e2e import kargo
 from e2e.controlplane import CommandError, ControlPlane, ControlPlaneError
 from e2e.controlplane.api import Api, RequestError
+from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project, git
 from tests.harness.test_controlplane import gone
-from tests.support.receiver_process import eventually
 
 ROOT = Path(__file__).parents[2]
 WAREHOUSES = f"{kargo.API}/warehouses"

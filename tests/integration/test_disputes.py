@@ -6,11 +6,12 @@ from collections.abc import Callable
 import pytest
 
 from e2e.controlplane import ControlPlane
+from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project
 from tests.support.config_watch import ConfigWatch
 from tests.support.configs import azure, condition, entries, events, github, url_of
 from tests.support.kargo_controller import KargoController
-from tests.support.receiver_process import ReceiverFactory, ReceiverProcess, eventually
+from tests.support.receiver_process import ReceiverFactory, ReceiverProcess
 
 BASE_URL = "https://kargo.example.com/webhooks"
 GOOD = "a-secret-that-is-long-enough"

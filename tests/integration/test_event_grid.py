@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project, image
 from e2e.receiver import Answer
 from tests.strategies import PAYLOADS
-from tests.support.receiver_process import ReceiverFactory, ReceiverProcess, eventually
+from tests.support.receiver_process import ReceiverFactory, ReceiverProcess
 
 HELLO = "contoso.azurecr.io/team/hello-world"
 MEGABYTE = 1_000_000

@@ -11,10 +11,11 @@ import yaml
 from e2e import kargo
 from e2e.controlplane import ControlPlane
 from e2e.controlplane.api import RequestError
+from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project, image
 from e2e.tools import crds
 from tests.support.manifests import OVERLAYS, OWN_SERVICE_ACCOUNT, folder, objects, workload
-from tests.support.receiver_process import ReceiverFactory, eventually
+from tests.support.receiver_process import ReceiverFactory
 
 ALL = ["base", *OVERLAYS]
 STANDALONE = "kargo-azure-receiver"

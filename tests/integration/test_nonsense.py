@@ -10,9 +10,10 @@ import pytest
 
 from e2e import kargo
 from e2e.controlplane import ControlPlane
+from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project, chart, git, image
 from tests.support.azure import REGISTRY, image_push
-from tests.support.receiver_process import ReceiverFactory, ReceiverProcess, eventually
+from tests.support.receiver_process import ReceiverFactory, ReceiverProcess
 
 GOOD = f"{REGISTRY}/good"
 DEPTH = 2_000

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from e2e.controlplane import ControlPlane, ControlPlaneError
+from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project, git, image
 from e2e.tools import prometheus as programs
 from tests.support.azure import REGISTRY, git_push, image_push, ping
 from tests.support.prometheus import Prometheus, filled_in, metric_names, panels, rule_groups
-from tests.support.receiver_process import ReceiverFactory, ReceiverProcess, eventually
+from tests.support.receiver_process import ReceiverFactory, ReceiverProcess
 
 REPOSITORY = "https://dev.azure.com/contoso/shop/_git/manifests"
 SCRAPED = 4

@@ -8,10 +8,11 @@ import pytest
 
 from e2e import kargo
 from e2e.controlplane import ControlPlane
+from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project
 from tests.strategies import PAYLOADS
 from tests.support.configs import ClusterSite, azure
-from tests.support.receiver_process import ReceiverFactory, ReceiverProcess, eventually
+from tests.support.receiver_process import ReceiverFactory, ReceiverProcess
 
 GOOD = "a-secret-that-is-long-enough"
 FINISHED = 300

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from e2e.controlplane import ControlPlane
+from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project, image, webhook_path
 from tests.support.azure import REGISTRY, image_push, ping
 from tests.support.configs import ClusterSite, azure
-from tests.support.receiver_process import ReceiverFactory, ReceiverProcess, eventually
+from tests.support.receiver_process import ReceiverFactory, ReceiverProcess
 
 GOOD = "a-secret-that-is-long-enough"
 AT_ONCE = 2.0

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from e2e.controlplane import ControlPlane
+from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project, git, image
 from tests.support.aio import run
 from tests.support.azure import REGISTRY, git_push, image_push
 from tests.support.load import Reply, flood, post_many
-from tests.support.receiver_process import ReceiverFactory, ReceiverProcess, eventually
+from tests.support.receiver_process import ReceiverFactory, ReceiverProcess
 
 FAN_OUT = 2_000
 

@@ -3,10 +3,11 @@
 import base64
 from collections.abc import Callable
 
+from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project, image
 from tests.support.azure import REGISTRY, image_push, ping
 from tests.support.configs import condition
-from tests.support.receiver_process import ReceiverFactory, eventually
+from tests.support.receiver_process import ReceiverFactory
 
 SECRET = {"secret": "a-secret-that-is-long-enough"}
 PAIR = {"receiver-username": "ado-of-contoso", "receiver-password": "pa:ss-wörd"}

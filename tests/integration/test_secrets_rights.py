@@ -9,12 +9,13 @@ import pytest
 
 from e2e import kargo
 from e2e.controlplane import ControlPlane
+from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project, image
 from tests.support.api_traffic import Seen, most_within
 from tests.support.azure import REGISTRY, image_push, ping
 from tests.support.configs import azure, condition, entries, url_of
 from tests.support.fault_proxy import FaultProxy
-from tests.support.receiver_process import ReceiverFactory, eventually
+from tests.support.receiver_process import ReceiverFactory
 
 GOOD = "a-secret-that-is-long-enough"
 CONFIGS = 50

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project
 from tests.support.api_faults import Delay, fault
 from tests.support.azure import ping
 from tests.support.fault_proxy import FaultProxy
-from tests.support.receiver_process import ReceiverFactory, eventually
+from tests.support.receiver_process import ReceiverFactory
 
 SECRETS = 25
 LIST_SECONDS = 1.0

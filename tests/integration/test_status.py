@@ -9,6 +9,7 @@ import pytest
 
 from e2e import kargo
 from e2e.controlplane import ControlPlane
+from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project, webhook_path
 from tests.support.azure import ping
 from tests.support.configs import (
@@ -21,7 +22,7 @@ from tests.support.configs import (
     github,
     url_of,
 )
-from tests.support.receiver_process import ReceiverFactory, ReceiverProcess, eventually
+from tests.support.receiver_process import ReceiverFactory, ReceiverProcess
 
 AT_ONCE = 2.0
 """Seconds within which a change must be seen in status."""

@@ -8,13 +8,14 @@ import pytest
 
 from e2e import kargo
 from e2e.controlplane import ControlPlane
+from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project
 from tests.support.api_faults import Late, fault
 from tests.support.azure import ping
 from tests.support.config_watch import ConfigWatch
 from tests.support.configs import condition, events, url_of
 from tests.support.fault_proxy import FaultProxy
-from tests.support.receiver_process import ReceiverFactory, eventually
+from tests.support.receiver_process import ReceiverFactory
 
 BASE_URL = "https://kargo.example.com"
 PROJECTS = 200

@@ -8,11 +8,12 @@ from pathlib import Path
 from e2e import kargo
 from e2e.controlplane import ControlPlane
 from e2e.controlplane.api import RequestError
+from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project
 from tests.support.api_faults import Delay, fault
 from tests.support.configs import admin_api, azure, condition, entries, github, url_of
 from tests.support.fault_proxy import FaultProxy
-from tests.support.receiver_process import ReceiverFactory, eventually
+from tests.support.receiver_process import ReceiverFactory
 
 AT_ONCE = 2.0
 """Seconds within which a change must be seen in status."""

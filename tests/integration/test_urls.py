@@ -10,10 +10,11 @@ import pytest
 
 from e2e import kargo
 from e2e.controlplane import ControlPlane
+from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project
 from e2e.receiver import ROOT
 from tests.support.configs import ClusterSite, azure, entries, github
-from tests.support.receiver_process import ReceiverFactory, eventually
+from tests.support.receiver_process import ReceiverFactory
 
 BASE_URL = "https://kargo.example.com/webhooks"
 GOOD = "a-secret-that-is-long-enough"

@@ -17,6 +17,8 @@ def run(coroutine: Coroutine[Any, Any, T], limit: float = TEST_LIMIT) -> T:
     """
 
     async def bounded() -> T:
+        # A slow turn says that the machine is busy, and asyncio's line about it would be a warning to a test.
+        asyncio.get_running_loop().slow_callback_duration = limit
         async with asyncio.timeout(limit):
             return await coroutine
 

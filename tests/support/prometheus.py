@@ -18,9 +18,9 @@ import yaml
 
 from e2e.controlplane.ports import HOST, free_ports
 from e2e.controlplane.process import Process
+from e2e.controlplane.waiting import eventually
 from e2e.receiver import ReceiverProcess
 from tests.support.manifests import Object, folder, objects, of_kind, workload
-from tests.support.receiver_process import eventually
 
 READY_LIMIT = 30.0
 """Seconds until Prometheus must answer."""

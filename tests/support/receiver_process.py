@@ -3,17 +3,15 @@
 import itertools
 import re
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from e2e.receiver import Answer, ReceiverProcess
 
-__all__ = ["Answer", "ReceiverFactory", "ReceiverProcess", "eventually"]
+__all__ = ["Answer", "ReceiverFactory", "ReceiverProcess"]
 
-T = TypeVar("T")
 
 RECEIVER_PATH = re.compile(rb"(?i)azure/[0-9a-f]{64}")
 """Searched for in all that receivers write in all tests; in requests and in status it is at its place."""
@@ -70,23 +68,3 @@ class ReceiverFactory:
 def _is_a_receivers(file: Path) -> bool:
     """Whether a receiver writes this file: its log, its journal and what belongs to it."""
     return file.is_file() and (file.suffix == ".log" or file.name.startswith("deliveries."))
-
-
-def eventually(condition: Callable[[], T], limit: float = 10.0) -> T:
-    """Ask until ``condition`` gives something true, and return that; fails after ``limit`` seconds.
-
-    OSError counts as not yet.
-    """
-    deadline = time.monotonic() + limit
-    last: object = None
-    while time.monotonic() < deadline:
-        try:
-            result = condition()
-        except OSError as error:
-            last = error
-        else:
-            if result:
-                return result
-            last = result
-        time.sleep(0.02)
-    raise AssertionError(f"not within {limit:g} s; last seen: {last!r}")

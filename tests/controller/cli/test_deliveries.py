@@ -171,6 +171,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.process
 def test_after_a_crash(tmp_path: Path) -> None:
     """The file as kill -9 leaves it, with everything in the write-ahead log."""
     crashed = subprocess.run([sys.executable, "-c", CRASH, str(tmp_path)], check=False)
@@ -274,6 +275,7 @@ def test_a_missing_folder_is_one_clear_line(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.process
 def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
     """``deliveries | head -1`` ends without a stack trace."""
     with contextlib.closing(JournalFile.open(tmp_path, HistoryLimits(), NOW)) as file:

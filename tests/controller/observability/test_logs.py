@@ -185,6 +185,7 @@ def test_libraries_say_nothing_below_a_warning(lines: Lines, name: str) -> None:
     assert [line["event"] for line in lines.json()] == ["slow"]
 
 
+@pytest.mark.process
 def test_loggers_made_before_are_configured_too() -> None:
     """Modules make their loggers when they are imported, before anything is configured."""
     program = (

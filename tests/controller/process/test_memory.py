@@ -36,6 +36,7 @@ print(*found, apart(256 * 1024))
 """
 
 
+@pytest.mark.process
 def test_only_a_connections_blocks_and_a_pages_lie_apart() -> None:
     """Whatever is read from a connection does not, or each read would map and unmap its own."""
     if not memory._glibc or not hasattr(ctypes.CDLL(None), "mallinfo2"):

@@ -157,6 +157,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.process
 def test_every_awaited_record_survives_kill_9(tmp_path: Path) -> None:
     """Killed at any moment, five times in a row on one folder: what was reported is there."""
     reported = set()
