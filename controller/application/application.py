@@ -1,7 +1,7 @@
 """The composition root: the only module that knows both the controller and the webhook.
 
-Start: caches, then the receivers' Secrets, then workers, then what the journal left undone, then the public
-port. Stop: in reverse, and what can't be finished in time stays in the journal.
+Start: informers, the receivers' Secrets, workers, what the journal left undone, and last the public port.
+Stop: in reverse, and what can't be finished in time stays in the journal.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ import prometheus_client
 import structlog
 from prometheus_client import CollectorRegistry
 
-from controller.application.gauges import connect_caches, connect_handled, connect_journal, connect_queue
-from controller.application.informers import Caches
+from controller.application.gauges import export_informers, export_journal, export_queue, export_unhandled
+from controller.application.informers import Informers
 from controller.cli.settings import Settings
 from controller.cluster.access import AccessReviewer
 from controller.cluster.events import EventRecorder
@@ -80,7 +80,7 @@ class Application:
         )
         access = AccessReviewer(self.client, clock)
         self._events = EventRecorder(self.client, clock)
-        self._caches = Caches(
+        self._informers = Informers(
             self.client, clock=clock, system_namespace=options.system_namespace, observer=metrics
         )
         self._refreshes: WorkQueue[Target] = WorkQueue("refresh", clock, observer=metrics.queue("refresh"))
@@ -94,19 +94,19 @@ class Application:
             workers=options.refresh_concurrency,
         )
         dispatcher = Dispatcher(
-            warehouses=self._caches.warehouse_index,
-            promotions=self._caches.promotion_index,
+            warehouses=self._informers.warehouse_index,
+            promotions=self._informers.promotion_index,
             refresher=self._refresher,
             recent=RecentDeliveries(),
-            watch=self._caches,
+            watch=self._informers,
             clock=clock,
         )
-        self._caches.warehouse_index.on_enter(dispatcher.entered)
+        self._informers.warehouse_index.on_enter(dispatcher.entered)
         self._statuses: WorkQueue[ConfigKey] = WorkQueue("status", clock, observer=metrics.queue("status"))
         self._status = StatusReconciler(
             self.client,
             self._statuses,
-            receivers=self._caches.receivers,
+            receivers=self._informers.receivers,
             base_url=options.base_url,
             system_namespace=options.system_namespace,
             clock=clock,
@@ -115,7 +115,7 @@ class Application:
             metrics=metrics,
         )
         if options.publish_status:
-            self._caches.receivers.on_change(self._status.changed)
+            self._informers.receivers.on_change(self._status.changed)
         limits = Limits()
         self._certificate = None
         if options.tls_cert is not None and options.tls_key is not None:
@@ -124,7 +124,7 @@ class Application:
             dispatcher, journal, metrics, reply_seconds=options.reply_timeout, limits=limits
         )
         self._server = WebhookServer(
-            Endpoint(self._caches.receivers, self._deliveries, metrics, limits),
+            Endpoint(self._informers.receivers, self._deliveries, metrics, limits),
             address=options.bind_address,
             port=options.port,
             certificate=self._certificate,
@@ -137,26 +137,26 @@ class Application:
             port=options.admin_port,
         )
         handled = HandledTracker(clock, metrics)
-        self._caches.warehouses.add_handler(handled)
-        connect_handled(metrics, handled)
-        connect_queue(metrics, self._refreshes)
-        connect_queue(metrics, self._statuses)
-        connect_caches(metrics, self._caches, clock)
-        connect_journal(metrics, journal)
+        self._informers.warehouses.add_handler(handled)
+        export_unhandled(metrics, handled)
+        export_queue(metrics, self._refreshes)
+        export_queue(metrics, self._statuses)
+        export_informers(metrics, self._informers, clock)
+        export_journal(metrics, journal)
 
     async def run(self, manager: Manager) -> None:
         """Serve until asked to stop, then wind up. Raises ServerError if a port can't be had."""
         self._admin.start()
         manager.at_end("admin", self._admin.close)
         log.info("starting", version=self._version, admin_port=self._admin.port)
-        self._caches.start(manager)
+        self._informers.start(manager)
         manager.start("events", self._events.run())
         if self._certificate is not None:
             manager.start("certificate", self._certificate.run())
-        if not await manager.until_stopping(self._caches.wait_synced()):
+        if not await manager.until_stopping(self._informers.wait_synced()):
             return
         memory.settle()
-        self._caches.follow_secrets(manager)
+        self._informers.follow_secrets(manager)
         await manager.until_stopping(self._secrets_tried())
         refreshing = manager.start("refresher", self._refresher.controller.run())
         publishing = manager.start("status", self._status.controller.run())
@@ -171,7 +171,7 @@ class Application:
     async def _secrets_tried(self) -> None:
         try:
             async with asyncio.timeout(SECRETS_PATIENCE):
-                await self._caches.secrets.wait_tried()
+                await self._informers.secrets.wait_tried()
         except TimeoutError:
             log.warning("secrets_not_read_in_time", seconds=SECRETS_PATIENCE)
 
@@ -186,7 +186,7 @@ class Application:
 
     async def _report_life(self) -> None:
         while True:
-            self._journal.sign_of_life(self._caches.current_since())
+            self._journal.sign_of_life(self._informers.current_since())
             await self._clock.sleep(SIGN_OF_LIFE_SECONDS)
 
     async def _stop(
@@ -215,7 +215,7 @@ class Application:
     def _not_ready(self) -> list[str]:
         if self._ready:
             return []
-        missing = [f"cache of {kind} is not synced" for kind in self._caches.not_synced()]
+        missing = [f"cache of {kind} is not synced" for kind in self._informers.not_synced()]
         return missing or ["the public port is closed"]
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol
 
-from controller.application.informers import Caches
+from controller.application.informers import Informers
 from controller.observability.metrics import Metrics, read_at_scrape
 from controller.receivers.state import State
 from controller.refreshing.unhandled import HandledTracker
@@ -31,16 +31,16 @@ class JournalState(Protocol):
         """How many unreadable files were moved aside."""
 
 
-def connect_queue(metrics: Metrics, queue: WorkQueue[Any]) -> None:
+def export_queue(metrics: Metrics, queue: WorkQueue[Any]) -> None:
     """Read a workqueue's depth and the age of its work at scrape."""
     read_at_scrape(metrics.queue_depth, lambda: float(len(queue)), queue.name)
     read_at_scrape(metrics.queue_unfinished, queue.unfinished_seconds, queue.name)
     read_at_scrape(metrics.queue_longest, queue.longest_running_seconds, queue.name)
 
 
-def connect_caches(metrics: Metrics, caches: Caches, clock: Clock) -> None:
-    """Read the sizes and ages of the caches at scrape."""
-    for informer in caches.informers:
+def export_informers(metrics: Metrics, informers: Informers, clock: Clock) -> None:
+    """Read the sizes and ages of the informers at scrape."""
+    for informer in informers.informers:
 
         def size(informer: Informer[Any] = informer) -> float:
             return float(len(informer.store))
@@ -52,27 +52,27 @@ def connect_caches(metrics: Metrics, caches: Caches, clock: Clock) -> None:
         read_at_scrape(metrics.watch_activity, silent, informer.kind)
 
     def secrets_silent() -> float:
-        last = caches.secrets.last_activity()
+        last = informers.secrets.last_activity()
         return 0.0 if last is None else max(0.0, clock.monotonic() - last)
 
-    read_at_scrape(metrics.cache_objects, lambda: float(len(caches.secrets)), "Secret")
+    read_at_scrape(metrics.cache_objects, lambda: float(len(informers.secrets)), "Secret")
     read_at_scrape(metrics.watch_activity, secrets_silent, "Secret")
-    read_at_scrape(metrics.index_urls, lambda: float(len(caches.warehouse_index)))
+    read_at_scrape(metrics.index_urls, lambda: float(len(informers.warehouse_index)))
     for state in State:
 
         def count(state: State = state) -> float:
-            return float(sum(each.state is state for _, each in caches.receivers.all_states()))
+            return float(sum(each.state is state for _, each in informers.receivers.all_states()))
 
         read_at_scrape(metrics.receivers, count, state.value)
 
 
-def connect_handled(metrics: Metrics, tracker: HandledTracker) -> None:
+def export_unhandled(metrics: Metrics, tracker: HandledTracker) -> None:
     """Read what Kargo has not handled at scrape."""
     read_at_scrape(metrics.unhandled, lambda: float(len(tracker)))
     read_at_scrape(metrics.oldest_unhandled, tracker.oldest)
 
 
-def connect_journal(metrics: Metrics, journal: JournalState) -> None:
+def export_journal(metrics: Metrics, journal: JournalState) -> None:
     """Read the journal's backlog and faults at scrape."""
     read_at_scrape(metrics.journal_pending, lambda: float(journal.pending))
     read_at_scrape(metrics.journal_failures, lambda: float(journal.failing))

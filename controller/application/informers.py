@@ -21,7 +21,7 @@ from controller.runtime.clock import Clock
 from controller.runtime.informer.informer import Informer, InformerObserver
 
 
-class Caches:
+class Informers:
     """What is needed to answer an event: Warehouses, Promotions and receivers, each indexed.
 
     Warehouses and ProjectConfigs must be readable before anything is served; the other kinds count as empty

@@ -1,12 +1,11 @@
-"""Values of settings, in the spelling that Kargo accepts: Go durations, Go booleans, level names.
+"""Values of settings, in the spelling that Kargo accepts: Go durations, Go booleans.
 
 Every function raises ValueError with a message that says what is accepted.
 """
 
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
-
-from controller.observability import logs
 
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.IGNORECASE)
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -65,22 +64,6 @@ def concurrency(text: str) -> int:
     return _whole(text, 1, 512)
 
 
-def level(text: str) -> str:
-    """Read the name of a log level."""
-    name = text.strip().lower()
-    if name not in logs.LEVELS:
-        raise ValueError(f"is none of {', '.join(logs.LEVELS)}")
-    return name
-
-
-def log_format(text: str) -> str:
-    """Read the name of a log format."""
-    name = text.strip().lower()
-    if name not in ("json", "console"):
-        raise ValueError("is neither json nor console")
-    return name
-
-
 def namespace(text: str) -> str:
     """Read the name of a namespace."""
     name = text.strip()
@@ -112,6 +95,11 @@ def text(value: str) -> str:
     if not value.strip():
         raise ValueError("is blank")
     return value
+
+
+def path(value: str) -> Path:
+    """Read the path of a file or folder."""
+    return Path(text(value))
 
 
 def _whole(given: str, low: int, high: int) -> int:

@@ -1,177 +1,175 @@
+# ruff: noqa: RUF009  ``_option`` describes a field and makes no default
 """Typed settings of ``run``, from flags and environment variables (Kargo's names where Kargo has one)."""
 
 import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from controller.cli import setting_values as values
+from controller.cli import setting_values
+from controller.observability import logs
 
 DEFAULT_CONCURRENCY = 64
 """Patches in flight. More gain nothing, and delay an event beside a fan-out: docs/performance.md."""
-ACR_PATIENCE = 5.0
-"""Seconds that ACR waits for an answer."""
 
 
 class SettingsError(ValueError):
     """A setting that can't be used; the message is one line that says which and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What ``run`` goes by. Times are in seconds."""
-
-    kubeconfig: str | None
-    bind_address: str
-    port: int
-    admin_port: int
-    base_url: str
-    """Empty only where ``publish_status`` is off."""
-    system_namespace: str
-    tls_cert: Path | None
-    tls_key: Path | None
-    publish_status: bool
-    reply_timeout: float
-    refresh_concurrency: int
-    data_dir: Path | None
-    shutdown_timeout: float
-    log_level: str
-    log_format: str
-
-
 class _Option(NamedTuple):
     flag: str
-    env: str
+    variable: str
     read: Callable[[str], Any]
     default: str | None
     metavar: str
     help: str
 
 
-_OPTIONS = (
-    _Option(
+def _option(*option: Any) -> Any:
+    return field(metadata={"option": _Option(*option)})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What ``run`` goes by, each with its flag, variable, reader, default and help. Times are in seconds."""
+
+    kubeconfig: str | None = _option(
         "--kubeconfig",
         "KUBECONFIG",
-        values.text,
+        setting_values.text,
         None,
         "FILE",
         "cluster to work on (default: the one this Pod runs in, else the usual kubeconfig)",
-    ),
-    _Option("--bind-address", "BIND_ADDRESS", values.text, "0.0.0.0", "ADDRESS", "address of both ports"),  # noqa: S104 - a server in a Pod
-    _Option("--port", "PORT", values.port, "8080", "PORT", "public port: the webhook, and /healthz"),
-    _Option(
+    )
+    bind_address: str = _option(
+        "--bind-address",
+        "BIND_ADDRESS",
+        setting_values.text,
+        "0.0.0.0",  # noqa: S104  a server in a Pod
+        "ADDRESS",
+        "address of both ports",
+    )
+    port: int = _option(
+        "--port", "PORT", setting_values.port, "8080", "PORT", "public port: the webhook, and /healthz"
+    )
+    admin_port: int = _option(
         "--admin-port",
         "ADMIN_PORT",
-        values.port,
+        setting_values.port,
         "9090",
         "PORT",
         "/metrics, /livez and /readyz: never expose it outside the cluster",
-    ),
-    _Option(
+    )
+    base_url: str = _option(  # empty only where ``publish_status`` is off
         "--base-url",
         "EXTERNAL_WEBHOOK_SERVER_BASE_URL",
-        values.base_url,
+        setting_values.base_url,
         None,
         "URL",
         "public URL under which Azure reaches the public port; required unless --publish-status=false",
-    ),
-    _Option(
+    )
+    system_namespace: str = _option(
         "--system-resources-namespace",
         "SYSTEM_RESOURCES_NAMESPACE",
-        values.namespace,
+        setting_values.namespace,
         "kargo-system-resources",
         "NAMESPACE",
         "where the Secrets of ClusterConfig's receivers are",
-    ),
-    _Option(
+    )
+    tls_cert: Path | None = _option(
         "--tls-cert",
         "TLS_CERT_PATH",
-        values.text,
+        setting_values.path,
         None,
         "FILE",
         "certificate chain (PEM); read again when it changes. Needs --tls-key",
-    ),
-    _Option("--tls-key", "TLS_KEY_PATH", values.text, None, "FILE", "private key (PEM)"),
-    _Option(
+    )
+    tls_key: Path | None = _option(
+        "--tls-key", "TLS_KEY_PATH", setting_values.path, None, "FILE", "private key (PEM)"
+    )
+    publish_status: bool = _option(
         "--publish-status",
         "PUBLISH_STATUS",
-        values.boolean,
+        setting_values.boolean,
         "true",
         "BOOL",
         "write the receivers' URLs into ProjectConfig and ClusterConfig status",
-    ),
-    _Option(
+    )
+    reply_timeout: float = _option(
         "--reply-timeout",
         "REPLY_TIMEOUT",
-        values.positive_duration,
+        setting_values.positive_duration,
         "4s",
         "DURATION",
         "answer 202 when refreshing takes longer; ACR gives up after 5s",
-    ),
-    _Option(
+    )
+    refresh_concurrency: int = _option(
         "--refresh-concurrency",
         "REFRESH_CONCURRENCY",
-        values.concurrency,
+        setting_values.concurrency,
         str(DEFAULT_CONCURRENCY),
         "N",
         "patches in flight",
-    ),
-    _Option(
+    )
+    data_dir: Path | None = _option(
         "--data-dir",
         "DATA_DIR",
-        values.text,
+        setting_values.path,
         None,
         "FOLDER",
         "where accepted deliveries survive a crash; without it they live in memory only",
-    ),
-    _Option(
+    )
+    shutdown_timeout: float = _option(
         "--shutdown-timeout",
         "GRACEFUL_SHUTDOWN_TIMEOUT",
-        values.duration,
+        setting_values.duration,
         "30s",
         "DURATION",
         "how long accepted work may take after SIGTERM",
-    ),
-    _Option(
+    )
+    log_level: str = _option(
         "--log-level",
         "LOG_LEVEL",
-        values.level,
+        logs.read_level,
         "info",
         "LEVEL",
         "trace, debug, info, warn, error or discard",
-    ),
-    _Option(
+    )
+    log_format: str = _option(
         "--log-format",
         "LOG_FORMAT",
-        values.log_format,
+        logs.read_format,
         None,
         "FORMAT",
         "json or console (default: console on a terminal, else json)",
-    ),
-)
+    )
+
+
+_OPTIONS: dict[str, _Option] = {field.name: field.metadata["option"] for field in fields(Settings)}
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser whose complaints are one line: logs of a Pod that does not start are read in a hurry."""
+    """A parser whose errors are one line: logs of a Pod that does not start are read in a hurry."""
 
     def error(self, message: str) -> NoReturn:
-        """Print the complaint and exit with 2."""
+        """Print the error and exit with 2."""
         line = " ".join(message.split())
         self.exit(2, f"{self.prog}: {line if len(line) <= 200 else line[:199] + '…'}\n")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``run``."""
-    for option in _OPTIONS:
+    for option in _OPTIONS.values():
         default = f"; default {option.default}" if option.default is not None else ""
         parser.add_argument(
             option.flag,
-            dest=option.env,
+            dest=option.variable,
             metavar=option.metavar,
-            help=f"{option.help} [{option.env}{default}]".replace("%", "%%"),
+            help=f"{option.help} [{option.variable}{default}]".replace("%", "%%"),
         )
 
 
@@ -180,42 +178,16 @@ def read(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ)
 
     An empty environment variable counts as not set. Raises SettingsError.
     """
-    found: dict[str, Any] = {}
-    for option in _OPTIONS:
-        given, source = getattr(arguments, option.env), option.flag
-        if given is None:
-            given, source = environ.get(option.env) or None, option.env
-        if given is None:
-            given, source = option.default, option.flag
-        if given is None:
-            found[option.flag] = None
-            continue
-        try:
-            found[option.flag] = option.read(given)
-        except ValueError as error:
-            raise SettingsError(f"{source}: {_shown(given)} {error}") from error
-    if found["--publish-status"] and not found["--base-url"]:
+    found = {name: _value(option, arguments, environ) for name, option in _OPTIONS.items()}
+    if found["publish_status"] and not found["base_url"]:
         raise SettingsError(
             "--base-url (EXTERNAL_WEBHOOK_SERVER_BASE_URL) is required, except with --publish-status=false"
         )
-    cert, key = _tls(found["--tls-cert"], found["--tls-key"], environ)
-    return Settings(
-        kubeconfig=found["--kubeconfig"],
-        bind_address=found["--bind-address"],
-        port=found["--port"],
-        admin_port=found["--admin-port"],
-        base_url=found["--base-url"] or "",
-        system_namespace=found["--system-resources-namespace"],
-        tls_cert=cert,
-        tls_key=key,
-        publish_status=found["--publish-status"],
-        reply_timeout=found["--reply-timeout"],
-        refresh_concurrency=found["--refresh-concurrency"],
-        data_dir=Path(found["--data-dir"]) if found["--data-dir"] else None,
-        shutdown_timeout=found["--shutdown-timeout"],
-        log_level=found["--log-level"],
-        log_format=found["--log-format"] or ("console" if sys.stderr.isatty() else "json"),
-    )
+    found["base_url"] = found["base_url"] or ""
+    found["log_format"] = found["log_format"] or ("console" if sys.stderr.isatty() else "json")
+    if not _uses_tls(found["tls_cert"], found["tls_key"], environ):
+        found["tls_cert"] = found["tls_key"] = None
+    return Settings(**found)
 
 
 def parse(flags: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settings:
@@ -225,22 +197,27 @@ def parse(flags: Sequence[str], environ: Mapping[str, str] = os.environ) -> Sett
     return read(parser.parse_args(flags), environ)
 
 
-def _tls(cert: str | None, key: str | None, environ: Mapping[str, str]) -> tuple[Path | None, Path | None]:
+def _value(option: _Option, arguments: argparse.Namespace, environ: Mapping[str, str]) -> Any:
+    given, source = getattr(arguments, option.variable), option.flag
+    if given is None:
+        given, source = environ.get(option.variable) or option.default, option.variable
+    return None if given is None else _read(option.read, given, source)
+
+
+def _read(read: Callable[[str], Any], given: str, source: str) -> Any:
+    try:
+        return read(given)
+    except ValueError as error:
+        quoted = ascii(given)  # one line, and not too long
+        shown = quoted if len(quoted) <= 80 else f"{quoted[:76]}…'"
+        raise SettingsError(f"{source}: {shown} {error}") from error
+
+
+def _uses_tls(cert: Path | None, key: Path | None, environ: Mapping[str, str]) -> bool:
     """TLS is on with ``TLS_ENABLED`` as in Kargo, or when both files are given; ``false`` turns it off."""
     switch = environ.get("TLS_ENABLED") or None
-    try:
-        enabled = values.boolean(switch) if switch is not None else bool(cert or key)
-    except ValueError as error:
-        raise SettingsError(f"TLS_ENABLED: {_shown(str(switch))} {error}") from error
-    if not enabled:
-        return None, None
-    if not cert or not key:
+    enabled = bool(cert or key) if switch is None else _read(setting_values.boolean, switch, "TLS_ENABLED")
+    if enabled and not (cert and key):
         missing = "--tls-key (TLS_KEY_PATH)" if cert else "--tls-cert (TLS_CERT_PATH)"
         raise SettingsError(f"{missing} is required for TLS")
-    return Path(cert), Path(key)
-
-
-def _shown(given: str) -> str:
-    """Quote a value for a message: one line, and not too long."""
-    quoted = ascii(given)
-    return quoted if len(quoted) <= 80 else f"{quoted[:76]}…'"
+    return bool(enabled)

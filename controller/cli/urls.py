@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from controller.cli import setting_values as values
+from controller.cli import setting_values
 from controller.kargo.objects import (
     CLUSTER_CONFIG_NAME,
     CLUSTER_CONFIGS,
@@ -76,8 +76,8 @@ async def run(arguments: argparse.Namespace, environ: Mapping[str, str] = os.env
     try:
         base_url = arguments.base_url or environ.get("EXTERNAL_WEBHOOK_SERVER_BASE_URL") or ""
         if base_url:
-            base_url = values.base_url(base_url)
-        system = values.namespace(
+            base_url = setting_values.base_url(base_url)
+        system = setting_values.namespace(
             arguments.system_resources_namespace
             or environ.get("SYSTEM_RESOURCES_NAMESPACE")
             or "kargo-system-resources"

@@ -28,6 +28,22 @@ _PATH = re.compile(r"(?i)azure(/|%2f)[0-9a-f]{64}")
 _LIBRARIES = ("aiohttp", "asyncio", "kubernetes", "kubernetes.aio", "tornado", "urllib3")
 
 
+def read_level(text: str) -> str:
+    """Return the name in LEVELS that ``text`` is, in any case; raise ValueError if it is none."""
+    name = text.strip().lower()
+    if name not in LEVELS:
+        raise ValueError(f"is none of {', '.join(LEVELS)}")
+    return name
+
+
+def read_format(text: str) -> str:
+    """Return the log format that ``text`` names, in any case; raise ValueError if it is none."""
+    name = text.strip().lower()
+    if name not in ("json", "console"):
+        raise ValueError("is neither json nor console")
+    return name
+
+
 def configure(level: str, log_format: str) -> None:
     """Set up all logging of the process: ``level`` is a name in LEVELS, ``log_format`` json or console."""
     number = LEVELS[level]

@@ -10,7 +10,7 @@ from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
-from controller.observability.read_counter import ReadCounter
+from controller.observability.callback_counter import CallbackCounter
 from controller.runtime.informer.observer import WATCH_RESTART_REASONS
 
 PREFIX = "kargo_azure_receiver"
@@ -217,10 +217,10 @@ class Metrics:
         self.receivers = gauge("receivers", "Azure receivers by state.", ["state"])
         self.journal_pending = gauge("journal_pending", "Accepted deliveries that are not finished.")
         self.journal_failures = gauge("journal_failing", "1 while the journal can't be written.")
-        self.journal_write_failures = ReadCounter(
+        self.journal_write_failures = CallbackCounter(
             f"{PREFIX}_journal_write_failures", "Failed attempts to write the journal.", registry=registry
         )
-        self.journal_moved_aside = ReadCounter(
+        self.journal_moved_aside = CallbackCounter(
             f"{PREFIX}_journal_moved_aside", "Unreadable files of the journal moved aside.", registry=registry
         )
         self.certificate_expiry = gauge(

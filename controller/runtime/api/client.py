@@ -23,7 +23,7 @@ from controller.runtime.api.errors import (
 from controller.runtime.api.lines import LineSplitter, LineTooLong
 from controller.runtime.api.resource import Resource
 from controller.runtime.api.transport import NETWORK_FAULTS, Configuration, Transport, said
-from controller.runtime.api.watch_batching import Strides
+from controller.runtime.api.watch_batching import WatchBatching
 from controller.runtime.clock import Clock, SystemClock
 
 __all__ = ["Client", "Configuration", "RequestObserver", "Resource", "load_configuration"]
@@ -203,13 +203,13 @@ class Client:
                 raise await self._refusal(response, about)
             if opened is not None:
                 opened()
-            splitter, strides = LineSplitter(), Strides(response)
+            splitter, batching = LineSplitter(), WatchBatching(response)
             async for chunk in response.content.iter_any():
                 lines = splitter.feed(chunk)
                 for line in lines:
                     yield line
                 if lines:
-                    await strides.pause(len(chunk))
+                    await batching.pause(len(chunk))
         except LineTooLong:
             raise ResponseTooLarge("a line is beyond the limit", **about) from None
         except TimeoutError as error:

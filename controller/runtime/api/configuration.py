@@ -131,15 +131,15 @@ async def _load_kubeconfig(configuration: Configuration, paths: str) -> Refresh 
         if TOKEN not in configuration.api_key and not configuration.cert_file:
             why = _one_line("; ".join(errors)) or "it printed none"
             raise ConfigurationError(f"{paths}: the exec plugin gave no credentials: {why}")
-        return Refresher(loader, loader.load_from_exec_plugin)
+        return TokenRenewal(loader, loader.load_from_exec_plugin)
     if loader.provider == "gcp":
-        return Refresher(loader, loader.load_gcp_token)
+        return TokenRenewal(loader, loader.load_gcp_token)
     if "tokenFile" in user and "token" not in user:
 
         async def reread() -> None:
             loader._load_user_token()  # noqa: SLF001
 
-        return Refresher(loader, reread)
+        return TokenRenewal(loader, reread)
     return None
 
 
@@ -156,7 +156,7 @@ def _collected_errors() -> Iterator[list[str]]:
         LIBRARY_LOG.removeHandler(handler)
 
 
-class Refresher:
+class TokenRenewal:
     """Renews a kubeconfig's token at most once a minute, before the request that needs it.
 
     Requests that come meanwhile wait for it: an exec plugin runs once, not once per request.

@@ -1,4 +1,4 @@
-"""Says once that an informer's requests fail, and once that they work again."""
+"""Reports an informer's failing requests once, and their recovery once."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,12 +6,13 @@ from typing import Any
 from controller.runtime.api.errors import ApiError, StatusError
 
 
-class Complaints:
-    """How one informer's requests fail at present, as far as it was reported.
+class ErrorReporter:
+    """Remembers which failure of one informer was reported last.
 
     A failure is reported when it begins, and again only when it becomes another: of another class or status.
     It is over when the verb that failed works again; where both fail in one way, the list counts, since it
-    comes before the watch. To ``on_error`` and ``on_recovered`` if the owner has given them, else to the log.
+    comes before the watch. Reports go to ``on_error`` and ``on_recovered`` if the owner has given them, else
+    to the log.
     """
 
     def __init__(
@@ -27,7 +28,7 @@ class Complaints:
         self._verb = ""
 
     def failed(self, verb: str, error: ApiError, **data: Any) -> None:
-        """A ``list`` or a ``watch`` failed."""
+        """Report that a ``list`` or a ``watch`` failed, if that is news."""
         failing = (type(error), error.status if isinstance(error, StatusError) else 0)
         if failing == self._failing:
             self._verb = "list" if verb == "list" else self._verb
@@ -39,7 +40,7 @@ class Complaints:
             self._log().warning(f"{verb}_failed", error=str(error), **data)
 
     def worked(self, verb: str, **data: Any) -> None:
-        """A ``list`` or a ``watch`` worked: if it was that which failed, it does no more."""
+        """Report that a ``list`` or a ``watch`` works again, if it was that which failed."""
         if self._failing is None or self._verb != verb:
             return
         self._failing = None

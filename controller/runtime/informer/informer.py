@@ -25,16 +25,16 @@ from controller.runtime.api.resource import Resource
 from controller.runtime.api.wire import parse_event, parse_version
 from controller.runtime.clock import Clock
 from controller.runtime.informer import reflector
-from controller.runtime.informer.error_reporter import Complaints
+from controller.runtime.informer.error_reporter import ErrorReporter
 from controller.runtime.informer.failures import classify, retry_after
 from controller.runtime.informer.freshness import Freshness
-from controller.runtime.informer.informer_delays import ForbiddenRetry, Pauses
+from controller.runtime.informer.informer_delays import ForbiddenRetry, InformerDelays
 from controller.runtime.informer.lister import Lister
 from controller.runtime.informer.mirror import Handler, Mirror
 from controller.runtime.informer.observer import WATCH_RESTART_REASONS, InformerObserver, Unobserved
 from controller.runtime.informer.reflector import Failure
 from controller.runtime.informer.store import Store, Stored
-from controller.runtime.informer.watch_turns import Opening, Turns
+from controller.runtime.informer.watch_turns import Turns, WatchTurn
 
 __all__ = ["WATCH_RESTART_REASONS", "ForbiddenRetry", "Handler", "Informer", "InformerObserver"]
 
@@ -101,11 +101,11 @@ class Informer(Generic[T]):
         self._absent_is_empty = absent_is_empty
         self._idle_seconds = idle_seconds
         self._throttle = throttle
-        self._opening = Opening(turns)
+        self._watch_turn = WatchTurn(turns)
         self._quiet = on_error is not None
         self._observer = observer or Unobserved()
-        self._complaints = Complaints(self._bound_log, on_error, on_recovered)
-        self._pauses = Pauses(start_jitter=start_jitter, forbidden=forbidden_retry, rng=rng)
+        self._errors = ErrorReporter(self._bound_log, on_error, on_recovered)
+        self._delays = InformerDelays(start_jitter=start_jitter, forbidden=forbidden_retry, rng=rng)
         self._mirror: Mirror[T] = Mirror(
             decode, kind=kind, quarantined=lambda: self._observer.quarantined(kind)
         )
@@ -150,7 +150,7 @@ class Informer(Generic[T]):
     @property
     def awaits_turn(self) -> bool:
         """What was listed is known; what has changed since will be, once the watch had its turn."""
-        return self._opening.waits
+        return self._watch_turn.waits
 
     async def run(self) -> None:
         """List and watch until cancelled. Raises only what a handler raises, or a bug."""
@@ -170,7 +170,7 @@ class Informer(Generic[T]):
     async def _perform(self, instruction: reflector.Instruction) -> reflector.Stimulus | None:
         match instruction:
             case reflector.Wait():
-                delay = self._pauses.seconds(instruction, self._error, self._clock.monotonic())
+                delay = self._delays.seconds(instruction, self._error, self._clock.monotonic())
                 await self._clock.sleep(delay)
                 return reflector.Resumed()
             case reflector.ListPage():
@@ -201,7 +201,7 @@ class Informer(Generic[T]):
         self._error = error
         failure, _ = classify(error)
         if failure not in (Failure.EXPIRED, Failure.TOO_LARGE):  # those have an answer of their own
-            self._complaints.failed("list", error, stored=len(self.store))
+            self._errors.failed("list", error, stored=len(self.store))
         if self._absent_is_empty and isinstance(error, Forbidden | NotFound) and self._absence_lasts():
             return reflector.Absent()
         self._freshness.broken()
@@ -226,13 +226,13 @@ class Informer(Generic[T]):
     def _recovered(self) -> None:
         self._error = None
         self._absent_since = None
-        self._pauses.succeeded()
-        self._complaints.worked("list", objects=len(self.store))
+        self._delays.succeeded()
+        self._errors.worked("list", objects=len(self.store))
 
     # Watching
 
     async def _watch(self, version: str) -> reflector.WatchEnded:
-        await self._opening.begin()
+        await self._watch_turn.begin()
         started = self._clock.monotonic()
         ended: ApiError | None = None
         try:
@@ -240,7 +240,7 @@ class Informer(Generic[T]):
                 self._resource,
                 **self._scope,
                 version=version,
-                timeout_seconds=self._pauses.watch_seconds(),
+                timeout_seconds=self._delays.watch_seconds(),
                 idle_seconds=self._idle_seconds,
                 opened=self._opened,
             )
@@ -250,9 +250,9 @@ class Informer(Generic[T]):
         except ApiError as error:
             ended = error
             if isinstance(error, Forbidden):  # anything else passes; a right comes only if somebody is told
-                self._complaints.failed("watch", error, stored=len(self.store))
+                self._errors.failed("watch", error, stored=len(self.store))
         finally:
-            self._opening.end()
+            self._watch_turn.end()
         self._freshness.broken()
         self._error = ended
         lived = self._clock.monotonic() - started
@@ -294,8 +294,8 @@ class Informer(Generic[T]):
             self._state, _ = reflector.step(self._state, reflector.Advanced(version, event))
 
     def _opened(self) -> None:
-        self._opening.end()
-        self._complaints.worked("watch")
+        self._watch_turn.end()
+        self._errors.worked("watch")
         self._freshness.opened()
 
     # What is said

@@ -30,7 +30,7 @@ class ForbiddenRetry:
 _rng = random.Random()  # noqa: S311  spreading, not secrecy. One for all: each takes 2.5 KB
 
 
-class Pauses:
+class InformerDelays:
     """The delays of one informer."""
 
     def __init__(

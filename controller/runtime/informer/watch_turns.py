@@ -1,10 +1,10 @@
-"""An informer's turn to open a watch, where informers take turns with that."""
+"""Limits how many informers open a watch at the same time."""
 
 from typing import Protocol
 
 
 class Turns(Protocol):
-    """Lets so many at a time do something; what is taken must be given back."""
+    """A limited number of turns; each one that is taken must be given back."""
 
     async def take(self) -> None:
         """Wait for a turn."""
@@ -13,24 +13,24 @@ class Turns(Protocol):
         """Give it back."""
 
 
-class Opening:
-    """Holds a turn while a watch is being opened, if there are ``turns`` to be taken."""
+class WatchTurn:
+    """Holds one of ``turns`` while a watch is being opened; without ``turns`` there is no limit."""
 
     def __init__(self, turns: Turns | None) -> None:
         self._turns = turns
-        self._taken = False
+        self._held = False
         self.waits = False
-        """Whether it waits for its turn right now."""
+        """Whether it is waiting for its turn."""
 
     async def begin(self) -> None:
-        """Return once the watch may be opened."""
+        """Wait until the watch may be opened."""
         if self._turns is not None:
             self.waits = True
             await self._turns.take()
-            self.waits, self._taken = False, True
+            self.waits, self._held = False, True
 
     def end(self) -> None:
-        """The watch is open, or never will be; what is done twice counts once."""
-        if self._turns is not None and self._taken:
-            self._taken = False
+        """Give the turn back, if it is held: the watch is open, or never will be."""
+        if self._turns is not None and self._held:
+            self._held = False
             self._turns.give()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from controller.cli import setting_values as values
+from controller.cli import setting_values
 from controller.observability import logs
 from tests.strategies import ANY_TEXT
 
@@ -33,7 +33,7 @@ from tests.strategies import ANY_TEXT
 )
 def test_durations(text: str, seconds: float) -> None:
     """Go's durations are read as Go reads them."""
-    assert values.duration(text) == pytest.approx(seconds)
+    assert setting_values.duration(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -57,76 +57,61 @@ def test_durations(text: str, seconds: float) -> None:
 def test_no_durations(text: str) -> None:
     """What Go does not take, or what nobody can mean, is refused."""
     with pytest.raises(ValueError, match=r"^is "):
-        values.duration(text)
+        setting_values.duration(text)
 
 
 def test_some_durations_must_be_above_zero() -> None:
     """A reply timeout of nothing is a mistake."""
-    assert values.positive_duration("1ms") == 0.001
+    assert setting_values.positive_duration("1ms") == 0.001
     with pytest.raises(ValueError, match="longer than 0s"):
-        values.positive_duration("0s")
+        setting_values.positive_duration("0s")
 
 
 @pytest.mark.parametrize("text", ["1", "t", "T", "true", "TRUE", "True", "tRuE", " true ", "yes", "on"])
 def test_true(text: str) -> None:
     """Go's spellings of true, in any case."""
-    assert values.boolean(text) is True
+    assert setting_values.boolean(text) is True
 
 
 @pytest.mark.parametrize("text", ["0", "f", "F", "false", "FALSE", "False", "no", "off"])
 def test_false(text: str) -> None:
     """Go's spellings of false, in any case."""
-    assert values.boolean(text) is False
+    assert setting_values.boolean(text) is False
 
 
 @pytest.mark.parametrize("text", ["", "2", "truee", "yes please", "enabled"])
 def test_neither_true_nor_false(text: str) -> None:
     """Nothing else passes for a boolean: a typo must not turn something off."""
     with pytest.raises(ValueError, match="neither true nor false"):
-        values.boolean(text)
-
-
-@pytest.mark.parametrize("name", ["TRACE", "debug", "Info", "warn", "WARNING", "error", "discard"])
-def test_levels(name: str) -> None:
-    """Kargo's level names, in any case."""
-    assert values.level(name) == name.lower()
-    assert values.level(f" {name} ") in logs.LEVELS
-
-
-@pytest.mark.parametrize("name", ["JSON", "console", "Console"])
-def test_log_formats(name: str) -> None:
-    """Kargo's log formats, in any case."""
-    assert values.log_format(name) == name.lower()
+        setting_values.boolean(text)
 
 
 @pytest.mark.parametrize(
     ("read", "text"),
     [
-        pytest.param(values.level, "verbose", id="level"),
-        pytest.param(values.log_format, "xml", id="log format"),
-        pytest.param(values.port, "65536", id="port too high"),
-        pytest.param(values.port, "-1", id="port below zero"),
-        pytest.param(values.port, "http", id="port by name"),
-        pytest.param(values.port, "8_080", id="port as Python writes numbers"),
-        pytest.param(values.port, "٨٠٨٠", id="port in other digits"),
-        pytest.param(values.concurrency, "0", id="no concurrency"),
-        pytest.param(values.concurrency, "513", id="too much concurrency"),
-        pytest.param(values.concurrency, "9" * 10_000, id="a number of 10,000 digits"),
-        pytest.param(values.namespace, "Kargo", id="namespace in capitals"),
-        pytest.param(values.namespace, "a/b", id="namespace with a slash"),
-        pytest.param(values.namespace, "a" * 64, id="namespace too long"),
-        pytest.param(values.namespace, "", id="namespace empty"),
-        pytest.param(values.text, "  ", id="blank text"),
-        pytest.param(values.base_url, "kargo.example.com", id="URL without scheme"),
-        pytest.param(values.base_url, "ftp://kargo.example.com", id="URL of another scheme"),
-        pytest.param(values.base_url, "https://", id="URL without host"),
-        pytest.param(values.base_url, "https://h/?a=1", id="URL with query"),
-        pytest.param(values.base_url, "https://h/?", id="URL with empty query"),
-        pytest.param(values.base_url, "https://h/#a", id="URL with fragment"),
-        pytest.param(values.base_url, "https://me:pw@h/", id="URL with a password"),
-        pytest.param(values.base_url, "https://h:99999/", id="URL with an impossible port"),
-        pytest.param(values.base_url, "https://h:port/", id="URL with a port that is no number"),
-        pytest.param(values.base_url, "https://[::1/", id="URL with half an address"),
+        pytest.param(setting_values.port, "65536", id="port too high"),
+        pytest.param(setting_values.port, "-1", id="port below zero"),
+        pytest.param(setting_values.port, "http", id="port by name"),
+        pytest.param(setting_values.port, "8_080", id="port as Python writes numbers"),
+        pytest.param(setting_values.port, "٨٠٨٠", id="port in other digits"),
+        pytest.param(setting_values.concurrency, "0", id="no concurrency"),
+        pytest.param(setting_values.concurrency, "513", id="too much concurrency"),
+        pytest.param(setting_values.concurrency, "9" * 10_000, id="a number of 10,000 digits"),
+        pytest.param(setting_values.namespace, "Kargo", id="namespace in capitals"),
+        pytest.param(setting_values.namespace, "a/b", id="namespace with a slash"),
+        pytest.param(setting_values.namespace, "a" * 64, id="namespace too long"),
+        pytest.param(setting_values.namespace, "", id="namespace empty"),
+        pytest.param(setting_values.text, "  ", id="blank text"),
+        pytest.param(setting_values.base_url, "kargo.example.com", id="URL without scheme"),
+        pytest.param(setting_values.base_url, "ftp://kargo.example.com", id="URL of another scheme"),
+        pytest.param(setting_values.base_url, "https://", id="URL without host"),
+        pytest.param(setting_values.base_url, "https://h/?a=1", id="URL with query"),
+        pytest.param(setting_values.base_url, "https://h/?", id="URL with empty query"),
+        pytest.param(setting_values.base_url, "https://h/#a", id="URL with fragment"),
+        pytest.param(setting_values.base_url, "https://me:pw@h/", id="URL with a password"),
+        pytest.param(setting_values.base_url, "https://h:99999/", id="URL with an impossible port"),
+        pytest.param(setting_values.base_url, "https://h:port/", id="URL with a port that is no number"),
+        pytest.param(setting_values.base_url, "https://[::1/", id="URL with half an address"),
     ],
 )
 def test_refused(read: Callable[[str], Any], text: str) -> None:
@@ -141,7 +126,7 @@ def test_refused(read: Callable[[str], Any], text: str) -> None:
 )
 def test_base_urls(url: str) -> None:
     """A base URL may have a port and a path, and is kept as it was given."""
-    assert values.base_url(url) == url.strip()
+    assert setting_values.base_url(url) == url.strip()
 
 
 @given(ANY_TEXT)
@@ -149,16 +134,16 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     """No text makes a reader fail in any other way, or its message long."""
     messages = []
     for read in (
-        values.duration,
-        values.positive_duration,
-        values.boolean,
-        values.port,
-        values.concurrency,
-        values.level,
-        values.log_format,
-        values.namespace,
-        values.base_url,
-        values.text,
+        setting_values.duration,
+        setting_values.positive_duration,
+        setting_values.boolean,
+        setting_values.port,
+        setting_values.concurrency,
+        logs.read_level,
+        logs.read_format,
+        setting_values.namespace,
+        setting_values.base_url,
+        setting_values.text,
     ):
         try:
             read(text)

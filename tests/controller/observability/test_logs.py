@@ -4,7 +4,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -195,3 +195,23 @@ def test_loggers_made_before_are_configured_too() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert json.loads(done.stderr)["event"] == "started"
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("name", ["TRACE", "debug", "Info", "warn", "WARNING", "error", "discard"])
+def test_level_names(name: str) -> None:
+    """Kargo's level names, in any case."""
+    assert logs.read_level(name) == name.lower()
+    assert logs.read_level(f" {name} ") in logs.LEVELS
+
+
+@pytest.mark.parametrize("name", ["JSON", "console", "Console"])
+def test_log_formats(name: str) -> None:
+    """Kargo's log formats, in any case."""
+    assert logs.read_format(name) == name.lower()
+
+
+@pytest.mark.parametrize(("read", "text"), [(logs.read_level, "verbose"), (logs.read_format, "xml")])
+def test_other_names_are_refused(read: Callable[[str], str], text: str) -> None:
+    """The error says which names there are."""
+    with pytest.raises(ValueError, match=r"^is n.*(info|json)"):
+        read(text)

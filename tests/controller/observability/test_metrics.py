@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from controller.application.gauges import connect_journal
+from controller.application.gauges import export_journal
 from controller.observability import metrics
+from controller.observability.callback_counter import CallbackCounter
 from controller.observability.metrics import PREFIX, Metrics, read_at_scrape
-from controller.observability.read_counter import ReadCounter
 
 NAMES = {
     **{
@@ -178,7 +178,7 @@ def test_the_journals_faults_are_counted() -> None:
     names = [f"{PREFIX}_journal_{name}_total" for name in ("write_failures", "moved_aside")]
     value = found.registry.get_sample_value
     assert [value(name) for name in names] == [0, 0]
-    connect_journal(found, journal)
+    export_journal(found, journal)
     journal.failures, journal.moved_aside = 3, 1
     assert [value(name) for name in names] == [3, 1]
     types = [
@@ -190,9 +190,9 @@ def test_the_journals_faults_are_counted() -> None:
 def test_a_counter_read_at_scrape_has_its_name_for_itself() -> None:
     """A second metric of the name is refused at start, not found in a broken scrape."""
     registry = CollectorRegistry()
-    ReadCounter("x", "X.", registry=registry)
+    CallbackCounter("x", "X.", registry=registry)
     with pytest.raises(ValueError, match="Duplicated"):
-        ReadCounter("x", "X.", registry=registry)
+        CallbackCounter("x", "X.", registry=registry)
 
 
 def test_two_processes_worth_of_metrics_do_not_meet() -> None:

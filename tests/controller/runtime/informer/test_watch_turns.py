@@ -2,7 +2,7 @@
 
 import asyncio
 
-from controller.runtime.informer.watch_turns import Opening
+from controller.runtime.informer.watch_turns import WatchTurn
 
 
 class OneTurn:
@@ -26,7 +26,7 @@ class OneTurn:
 async def test_a_turn_is_given_back_once() -> None:
     """An accepted watch gives it back, and its end, later, does not give back another's."""
     turns = OneTurn()
-    mine, other = Opening(turns), Opening(turns)
+    mine, other = WatchTurn(turns), WatchTurn(turns)
     await mine.begin()
     assert turns.free == 0
     mine.end()
@@ -40,7 +40,7 @@ async def test_a_turn_is_given_back_once() -> None:
 async def test_whoever_waits_says_so_and_gives_nothing_back() -> None:
     """An informer that is stopped while it waits for its turn has none to give."""
     turns = OneTurn()
-    mine, other = Opening(turns), Opening(turns)
+    mine, other = WatchTurn(turns), WatchTurn(turns)
     await mine.begin()
     waiting = asyncio.create_task(other.begin())
     await asyncio.sleep(0)
@@ -54,7 +54,7 @@ async def test_whoever_waits_says_so_and_gives_nothing_back() -> None:
 
 async def test_without_turns_nobody_waits() -> None:
     """A watch may be opened at once."""
-    opening = Opening(None)
+    opening = WatchTurn(None)
     await opening.begin()
     assert not opening.waits
     opening.end()

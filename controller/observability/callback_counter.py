@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 
-class ReadCounter(Collector):
+class CallbackCounter(Collector):
     """Exports ``{name}_total``: what ``set_function``'s function returns, 0 before there is one."""
 
     def __init__(self, name: str, text: str, *, registry: CollectorRegistry) -> None:
