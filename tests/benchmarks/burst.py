@@ -60,7 +60,7 @@ def burst(stage: Stage, receiver: ReceiverProcess) -> Iterator[Row]:
         f"{median(rates):,.0f} events/s",
         f"{median(pings):,.0f} (pings/s, same senders)",
         ratio,
-        0.5,
+        0.45,
     )
     share = median(shares)
     yield Row("burst: patches", f"{share:.1%} of events", target="≤ 10 %", ok=share <= 0.1, used=share / 0.1)

@@ -44,7 +44,7 @@ def events(stage: Stage, receiver: ReceiverProcess, barest: int) -> Iterator[Row
             f"{mine:.0f} events/s",
             f"{bare:.0f} (barest receiver)",
             mine / bare,
-            0.95,
+            0.92,
         )
 
 

@@ -3,7 +3,7 @@
 Run it with ``python -m tests.benchmarks.simulation``.
 
 The queue is the real one; the API server is a number of patches in flight, each of which takes a while. What
-docs/performance.md claims about size, load and turns is checked here without a cluster of that size.
+docs/sizing.md claims about size, load and turns is checked here without a cluster of that size.
 """
 
 import heapq

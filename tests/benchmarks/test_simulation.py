@@ -1,4 +1,4 @@
-"""The claims of docs/performance.md about the refresh queue, at a size that a test can afford."""
+"""The claims of docs/sizing.md about the refresh queue, at a size that a test can afford."""
 
 import pytest
 
