@@ -51,7 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _complain(str(error), 1)
     except PartFailed as error:
         log.critical("part_failed", part=str(error), exc_info=error.__cause__ or error)
-        return 1
+        sys.stderr.flush()
+        os._exit(1)  # a thread that hangs, in the journal's disk say, would hold the process
     return 0
 
 

@@ -19,7 +19,7 @@ from controller.cluster.events import EventRecorder
 from controller.kargo.objects import Target
 from controller.observability.metrics import Metrics
 from controller.process import memory
-from controller.process.manager import Manager
+from controller.process.manager import Manager, done_before
 from controller.receivers.index import ConfigKey
 from controller.receivers.status import StatusReconciler
 from controller.refreshing.dispatcher import Dispatcher
@@ -153,15 +153,17 @@ class Application:
         manager.start("events", self._events.run())
         if self._certificate is not None:
             manager.start("certificate", self._certificate.run())
-        if not await manager.until_stopping(self._informers.wait_synced()):
+        if not await done_before(manager.stopping, self._informers.wait_synced()):
             return
         memory.settle()
         self._informers.follow_secrets(manager)
-        await manager.until_stopping(self._secrets_tried())
+        if not await done_before(manager.stopping, self._secrets_tried()):
+            return
         refreshing = manager.start("refresher", self._refresher.controller.run())
         publishing = manager.start("status", self._status.controller.run())
         await self._resume()
         self._server.start()
+        manager.at_end("server", lambda: self._server.finished(0.0))
         self._ready = True
         manager.start("sign of life", self._report_life())
         log.info("serving", port=self._server.port, tls=self._certificate is not None)
@@ -196,19 +198,15 @@ class Application:
         self._ready = False
         self._server.begin_drain()
         log.info("stopping", drain=DRAIN_SECONDS, timeout=self._options.shutdown_timeout)
-        await _first(manager.hurry.wait(), asyncio.sleep(DRAIN_SECONDS))
+        await done_before(manager.hurry, asyncio.sleep(DRAIN_SECONDS))
         self._server.stop_accepting()
-        deadline = self._clock.monotonic() + (
-            0.0 if manager.hurry.is_set() else self._options.shutdown_timeout
-        )
-        await _first(
-            manager.hurry.wait(), self._server.finished(max(0.0, deadline - self._clock.monotonic()))
-        )
+        deadline = self._clock.monotonic() + self._options.shutdown_timeout
+        await done_before(manager.hurry, self._server.finished(self._options.shutdown_timeout))
         for task, queue in ((refreshing, self._refreshes), (publishing, self._statuses)):
             manager.may_end(task)
             queue.shut_down()
         left = max(0.0, deadline - self._clock.monotonic())
-        await _first(manager.hurry.wait(), asyncio.sleep(left), asyncio.wait((refreshing,)))
+        await done_before(manager.hurry, asyncio.wait((refreshing,), timeout=left))
         await self._deliveries.close()
         log.info("stopped", pending=self._journal.pending)
 
@@ -217,16 +215,6 @@ class Application:
             return []
         missing = [f"cache of {kind} is not synced" for kind in self._informers.not_synced()]
         return missing or ["the public port is closed"]
-
-
-async def _first(*waits: object) -> None:
-    """Wait for the first of several awaitables, and cancel the others."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]  # type: ignore[call-overload]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 async def serve(options: Settings, version: str) -> None:

@@ -1,7 +1,7 @@
 """Starts and stops the parts of the process in order, and supervises every task.
 
-A part that ends although nobody asked it to, or that raises, ends the process with a message: a controller
-that lives on half dead looks healthy and loses work.
+A part that ends although nobody asked it to, that raises or that is cancelled ends the process with a
+message: a controller that lives on half dead looks healthy and loses work.
 """
 
 import asyncio
@@ -15,6 +15,8 @@ log = structlog.get_logger()
 
 CANCEL_SECONDS = 5.0
 """Seconds that cancelled tasks get to clean up."""
+CLEAN_UP_SECONDS = 5.0
+"""Seconds that each clean-up gets: a disk or a peer that hangs must not hold the process."""
 
 
 class PartFailed(Exception):  # noqa: N818 - the event, as it is logged
@@ -26,14 +28,14 @@ class Manager:
 
     ``start`` adds a task; ``run`` runs the main coroutine until it returns, until a task fails, or until a
     stop is asked for and the main coroutine has wound things up. Whatever happens, the clean-ups registered
-    with ``at_end`` run afterwards, last one first.
+    with ``at_end`` run afterwards, last one first, each for at most CLEAN_UP_SECONDS.
     """
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._expected: set[asyncio.Task[Any]] = set()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._at_end: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        self._at_end: list[tuple[str, Callable[[], Awaitable[Any]]]] = []
         self.stopping = asyncio.Event()
         """Set when the process was asked to stop."""
         self.hurry = asyncio.Event()
@@ -46,22 +48,25 @@ class Manager:
         self.stopping.set()
 
     def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a coroutine as a supervised task, which must not end before ``end`` is called for it."""
+        """Run a coroutine as a supervised task, which must not end before ``may_end`` is called for it."""
         task = asyncio.get_running_loop().create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
     def may_end(self, task: asyncio.Task[None]) -> None:
-        """Say that a task is about to end, and that this is fine."""
+        """Expect a task to end from now on."""
         self._expected.add(task)
 
-    def at_end(self, name: str, clean_up: Callable[[], Awaitable[None]]) -> None:
+    def at_end(self, name: str, clean_up: Callable[[], Awaitable[Any]]) -> None:
         """Register a clean-up for the end of ``run``."""
         self._at_end.append((name, clean_up))
 
     async def run(self, main: Coroutine[Any, Any, None]) -> None:
-        """Run ``main`` beside the tasks. Raises PartFailed, or what ``main`` raised."""
+        """Run ``main`` beside the tasks. Raises PartFailed, or what ``main`` raised.
+
+        PartFailed also where everything went well until a clean-up did not end in time.
+        """
         task = asyncio.get_running_loop().create_task(main, name="main")
         try:
             await asyncio.wait((task, self._failed), return_when=asyncio.FIRST_COMPLETED)
@@ -72,43 +77,54 @@ class Manager:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
-            await self._wind_up()
-
-    async def until_stopping(self, wanted: Awaitable[Any]) -> bool:
-        """Wait for something, or for the request to stop; return whether it came first."""
-        waiting = asyncio.ensure_future(wanted)
-        stopping = asyncio.ensure_future(self.stopping.wait())
-        try:
-            await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if waiting.done():
-                waiting.result()
-                return True
-            return False
-        finally:
-            for each in (waiting, stopping):
-                each.cancel()
+            late = await self._wind_up()
+        if late:
+            raise PartFailed(f"clean-up of {', '.join(late)} did not end within {CLEAN_UP_SECONDS:g} s")
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        cancelled = task.cancelled()
-        error = None if cancelled else task.exception()
+        error = None if task.cancelled() else task.exception()
         if task in self._expected and error is None:
             self._expected.discard(task)
             return
-        if cancelled or self._failed.done():
+        if self._failed.done():
             return
-        failure = PartFailed(f"{task.get_name()} {'failed' if error is not None else 'ended'}")
+        how = "was cancelled" if task.cancelled() else "ended" if error is None else "failed"
+        failure = PartFailed(f"{task.get_name()} {how}")
         failure.__cause__ = error
         self._failed.set_exception(failure)
 
-    async def _wind_up(self) -> None:
+    async def _wind_up(self) -> list[str]:
+        """End all tasks and clean up; return the names of the clean-ups that took too long."""
         for task in list(self._tasks):
             self._expected.add(task)
             task.cancel()
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=CANCEL_SECONDS)
+        late = []
         for name, clean_up in reversed(self._at_end):
             try:
-                await clean_up()
+                async with asyncio.timeout(CLEAN_UP_SECONDS):
+                    await clean_up()
+            except TimeoutError:
+                late.append(name)
             except Exception:
                 log.exception("clean_up_failed", part=name)
+        return late
+
+
+async def done_before(event: asyncio.Event, wanted: Awaitable[Any]) -> bool:
+    """Await ``wanted`` unless ``event`` is set first, which cancels it; return whether it is done.
+
+    Raises what ``wanted`` raises.
+    """
+    waiting = asyncio.ensure_future(wanted)
+    stopped = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait((waiting, stopped), return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            waiting.result()
+        return waiting.done()
+    finally:
+        waiting.cancel()
+        stopped.cancel()
