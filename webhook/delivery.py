@@ -48,12 +48,14 @@ class Journal(Protocol):
 class Delivery:
     """A delivery in progress, whether its sender is still waiting or not."""
 
-    __slots__ = ("answered", "arrival", "began", "closed", "ready", "recorded", "refresh")
+    __slots__ = ("answered", "arrival", "began", "closed", "ready", "recorded", "refresh", "release")
 
-    def __init__(self, arrival: Arrival, began: float) -> None:
+    def __init__(self, arrival: Arrival, began: float, release: Callable[[], None]) -> None:
         self.arrival = arrival
         self.began = began
         """Monotonic time in seconds at which its headers were read."""
+        self.release = release
+        """To be called at its end: the memory that it took is free."""
         self.refresh: Refresh
         self.recorded: asyncio.Future[bool]
         """Whether the journal holds an unfinished row of it, which would be taken up again after a crash."""
@@ -99,12 +101,12 @@ class Deliveries:
     def __len__(self) -> int:
         return len(self._open)
 
-    def begin(self, arrival: Arrival, began: float) -> Delivery:
-        """Request the refreshes and queue the journal row; returns at once.
+    def begin(self, arrival: Arrival, began: float, release: Callable[[], None] = lambda: None) -> Delivery:
+        """Request the refreshes and queue the journal row; returns at once. ``release`` is called at the end.
 
         No patch starts before the row is queued: both happen here, with no ``await`` between.
         """
-        delivery = Delivery(arrival, began)
+        delivery = Delivery(arrival, began, release)
         # Open before it is dispatched: that may supersede another, which then looks for it here.
         self._open[arrival.id] = delivery
         try:
@@ -113,6 +115,7 @@ class Deliveries:
             delivery.recorded = self._journal.record(arrival, matched)
         except BaseException:
             del self._open[arrival.id]
+            release()
             raise
         self._metrics.matched(matched)
         return delivery
@@ -169,7 +172,7 @@ class Deliveries:
         ``owed`` says whether its row is an unfinished one; a finished one is resumed for the sake of
         Warehouses that were not seen in time, and its row stays as it is. The oldest go first.
         """
-        delivery = Delivery(arrival, self._now())
+        delivery = Delivery(arrival, self._now(), lambda: None)
         delivery.recorded = asyncio.get_running_loop().create_future()
         delivery.recorded.set_result(owed)
         self._open[arrival.id] = delivery
@@ -240,6 +243,7 @@ class Deliveries:
         """End it as superseded by the carriers; without any, what it asked for is done."""
         arrival, recorded = delivery.arrival, delivery.recorded
         del self._open[arrival.id]
+        delivery.release()
         if delivery.closed is not None:
             delivery.closed.set_result(None)
         by = tuple(carrier.arrival.id for carrier in carriers)

@@ -18,7 +18,7 @@ from webhook import answers
 from webhook.answers import Answer
 from webhook.arrival import Arrival
 from webhook.delivery import Deliveries, Delivery, clean
-from webhook.gate import Gate
+from webhook.gate import Gate, bytes_of
 from webhook.limits import Limits
 from webhook.payloads.parse import EVENT_GRID, BadPayload, Handshake, Ignored, Ping, Push, parse
 from webhook.ports import ReceiverLookup, WebhookMetrics
@@ -172,10 +172,13 @@ class Endpoint:
                 return answers.ignored(event.type if event.known else None)
             case Handshake():
                 return answers.validation(event.code)
+        name, size = request.receiver_name, bytes_of(event.subjects)
+        if not self.gate.take(name, size):
+            return self.overloaded
         received = time.time() - (time.monotonic() - request.began)
         arrival = Arrival(
             id=request.id,
-            receiver=request.receiver_name,
+            receiver=name,
             source=event.source,
             event=event.type,
             sender_id=event.sender_id,
@@ -185,7 +188,7 @@ class Endpoint:
         )
         if isinstance(event, Push) and event.unreadable:
             log.warning("events_unreadable", id=request.id, count=event.unreadable)
-        delivery = self.deliveries.begin(arrival, request.began)
+        delivery = self.deliveries.begin(arrival, request.began, lambda: self.gate.give(name, size))
         request.delivered = True
         return delivery
 

@@ -1,68 +1,163 @@
-"""How much accepted work is in progress, and whether there is room for more."""
+"""Shares what the public port has between Projects: requests in progress, bytes held, the event loop's time.
+
+Of each of the three one Project gets at most a part, so that the rest is left to others, and of that one
+receiver a part again (docs/security.md has the numbers). Where a bound is met, the Project that met it is
+refused or waits; nobody else is.
+"""
 
 import asyncio
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
 
-from webhook.limits import Limits
+from webhook.arrival import Subject
+from webhook.limits import TURN_SECONDS, UNQUEUED_SECONDS, USE_WINDOW_SECONDS, Limits, share
+
+SUBJECT_BYTES = 2048
+"""Bytes that one subject of a delivery takes beside its text, in dispatcher, refresher and journal."""
+
+TEXT_COPIES = 4
+"""How often a subject's text is held at a time: as sent, as key, in a flow and in the journal's queue."""
+
+
+def project_of(receiver: str) -> str:
+    """Return the Project of a receiver, ``cluster`` for ClusterConfig's: what is before the slash."""
+    return receiver.partition("/")[0]
+
+
+def bytes_of(subjects: Sequence[Subject]) -> int:
+    """Return how many bytes a delivery of these subjects takes from its decoding to its end."""
+    return sum(SUBJECT_BYTES + TEXT_COPIES * sys.getsizeof(subject.url) for subject in subjects)
+
+
+class Quota:
+    """So much of one thing, counted in all, by Project and by receiver."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._used: dict[str, int] = {}  # by Project and by receiver: only the latter's names have a slash
+        self.total = 0
+        """How much is in use."""
+
+    def take(self, receiver: str, count: int) -> bool:
+        """Count it as used; return False, and count nothing, where a limit would be passed."""
+        project, used = project_of(receiver), self._used
+        by_project, by_receiver = used.get(project, 0) + count, used.get(receiver, 0) + count
+        projects = share(self._most)
+        if self.total + count > self._most or by_project > projects or by_receiver > share(projects):
+            return False
+        self.total += count
+        used[project], used[receiver] = by_project, by_receiver
+        return True
+
+    def give(self, receiver: str, count: int) -> None:
+        """Count it as no longer used."""
+        self.total -= count
+        for name in (project_of(receiver), receiver):
+            self._used[name] -= count
+            if not self._used[name]:
+                del self._used[name]  # receivers come and go: what is idle costs nothing
+
+
+class Turns:
+    """Shares the event loop's time.
+
+    A Project that has used little of it lately works at once. What one does beyond that waits, and is done a
+    few milliseconds at a time between the event loop's other work, first for the Project that has used
+    least, and within it for the receiver that has.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
+        self._now = now
+        self._used: dict[str, float] = {}  # seconds in this window, by Project and by receiver
+        self._window_ends = 0.0
+        self._waiting: dict[str, deque[Callable[[], None]]] = {}
+
+    def run(self, receiver: str, work: Callable[[], None]) -> None:
+        """Call ``work``: at once, or in the receiver's turn."""
+        if self._now() >= self._window_ends:
+            self._window_ends = self._now() + USE_WINDOW_SECONDS
+            self._used.clear()
+        if self._used.get(project_of(receiver), 0.0) < UNQUEUED_SECONDS:
+            self._run(receiver, work)
+            return
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._take_turns)
+        self._waiting.setdefault(receiver, deque()).append(work)
+
+    def clear(self) -> None:
+        """Forget what waits."""
+        self._waiting.clear()
+
+    def _take_turns(self) -> None:
+        until = self._now() + TURN_SECONDS
+        try:
+            while self._waiting and self._now() < until:
+                receiver = min(self._waiting, key=self._rank)
+                works = self._waiting[receiver]
+                work = works.popleft()
+                if not works:
+                    del self._waiting[receiver]
+                self._run(receiver, work)
+        finally:  # a fault in one is not the others'
+            if self._waiting:
+                asyncio.get_running_loop().call_soon(self._take_turns)
+
+    def _rank(self, receiver: str) -> tuple[float, float]:
+        return self._used.get(project_of(receiver), 0.0), self._used.get(receiver, 0.0)
+
+    def _run(self, receiver: str, work: Callable[[], None]) -> None:
+        began = self._now()
+        try:
+            work()
+        finally:
+            seconds = self._now() - began
+            for name in (project_of(receiver), receiver):
+                self._used[name] = self._used.get(name, 0.0) + seconds
 
 
 class Gate:
-    """Counts requests in progress and bytes of bodies being received, each in all and by receiver.
+    """Lets requests in while there is room for them.
 
     ``enter`` and ``leave``, ``take`` and ``give`` come in pairs; each fails by returning False, and then
-    counts nothing.
+    counts nothing. Bytes are those of bodies from their arrival until they are decoded, and those of
+    deliveries (``bytes_of``) from their decoding until their end.
     """
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._by_receiver: dict[str, int] = {}
-        self._bytes_by_receiver: dict[str, int] = {}
+        self._requests = Quota(limits.requests)
+        self._bytes = Quota(limits.held_bytes)
         self._empty = asyncio.Event()
         self._empty.set()
-        self.requests = 0
-        """Requests accepted and not yet answered."""
-        self.bytes = 0
-        """Bytes of their bodies that are held."""
+        self.turns = Turns()
+        self.take = self._bytes.take
+        self.give = self._bytes.give
         self.closed = False
         """True once no more requests are to be accepted: the server is shutting down."""
 
+    @property
+    def requests(self) -> int:
+        """Requests accepted and not yet answered."""
+        return self._requests.total
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of bodies and deliveries that are held."""
+        return self._bytes.total
+
     def enter(self, receiver: str) -> bool:
         """Count a request to this receiver, if there is room for it."""
-        mine = self._by_receiver.get(receiver, 0)
-        if self.closed or self.requests >= self._limits.requests or mine >= self._limits.receiver_requests:
+        if self.closed or not self._requests.take(receiver, 1):
             return False
-        self.requests += 1
-        self._by_receiver[receiver] = mine + 1
         self._empty.clear()
         return True
 
     def leave(self, receiver: str) -> None:
         """Count a request as answered."""
-        self.requests -= 1
-        mine = self._by_receiver[receiver] - 1
-        if mine:
-            self._by_receiver[receiver] = mine
-        else:
-            del self._by_receiver[receiver]  # receivers come and go: what is idle costs nothing
+        self._requests.give(receiver, 1)
         if not self.requests:
             self._empty.set()
-
-    def take(self, receiver: str, count: int) -> bool:
-        """Count bytes of a body to this receiver, if there is room for them."""
-        mine = self._bytes_by_receiver.get(receiver, 0) + count
-        if self.bytes + count > self._limits.body_bytes or mine > self._limits.receiver_bytes:
-            return False
-        self.bytes += count
-        self._bytes_by_receiver[receiver] = mine
-        return True
-
-    def give(self, receiver: str, count: int) -> None:
-        """Count bytes of a body as decoded or dropped."""
-        self.bytes -= count
-        mine = self._bytes_by_receiver[receiver] - count
-        if mine:
-            self._bytes_by_receiver[receiver] = mine
-        else:
-            del self._bytes_by_receiver[receiver]
 
     async def wait_empty(self, seconds: float) -> bool:
         """Wait until no request is in progress, at most ``seconds``; return whether that is so."""

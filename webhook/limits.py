@@ -48,17 +48,14 @@ class Limits:
     """Connections accepted in one turn of the event loop: a flood of them must not stop requests."""
 
     requests: int = 2048
-    """Accepted requests in progress: each holds a few KB until its answer, so this bounds memory to tens of
-    MB in an outage of the API server."""
+    """Accepted requests in progress: each holds a few KB until its answer."""
 
-    receiver_requests: int = 1536
-    """Of those, requests to one receiver: whoever knows one Project's URL must not shut out the others."""
+    held_bytes: int = 64 * MIB
+    """Bytes of bodies that are being received, and of deliveries from their decoding to their end. With
+    what Python and the journal's thread need beside them this stays below 200 MB."""
 
-    body_bytes: int = 32 * MIB
-    """Bytes of bodies that are being received and not yet decoded, in all: 16 of the longest."""
-
-    receiver_bytes: int = 24 * MIB
-    """Of those, bytes of bodies to one receiver: see ``receiver_requests``."""
+    events: int = 2000
+    """Events of one batch. Event Grid sends 1 MB at the most, and an ImagePushed takes 700 bytes or more."""
 
     retry_after: int = 5
     """Seconds in the ``Retry-After`` of a 503. Azure DevOps retries eight times within 183 s."""
@@ -74,6 +71,24 @@ class Limits:
             return self.connections
         return min(self.connections, max(1, files // 2))
 
+
+PROJECT_SHARE = 0.75
+"""Of anything shared, the part that one Project may use, and of that the part for one receiver."""
+
+
+def share(most: int) -> int:
+    """Return how much of ``most`` one Project may use; of its share, how much one receiver may."""
+    return max(1, int(most * PROJECT_SHARE))
+
+
+UNQUEUED_SECONDS = 0.05
+"""Seconds of the event loop, of each ``USE_WINDOW_SECONDS``, that a Project uses without waiting its turn."""
+
+USE_WINDOW_SECONDS = 1.0
+"""Seconds after which the use of the event loop is counted anew."""
+
+TURN_SECONDS = 0.005
+"""Seconds of the event loop for work that waits its turn, before others' connections are looked at again."""
 
 REPLY_SECONDS = 4.0
 """Default of ``--reply-timeout``, seconds from a request's headers to its answer: ACR waits 5 s."""

@@ -162,7 +162,8 @@ def test_unknown_digest_is_the_only_one_that_is_looked_up() -> None:
     ("limits", "expected"),
     [
         pytest.param(Limits(requests=1), 503, id="in-all"),
-        pytest.param(Limits(receiver_requests=1), 503, id="one-receiver"),
+        pytest.param(Limits(requests=4), None, id="two-of-four-to-one-receiver"),
+        pytest.param(Limits(requests=3), 503, id="one-receiver"),
         pytest.param(Limits(), None, id="room"),
     ],
 )

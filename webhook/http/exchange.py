@@ -41,7 +41,8 @@ class Exchange(httputil.HTTPMessageDelegate):
     """A request and its answer.
 
     Invariants: ``_answer`` writes once; the gate counts the request from the endpoint's consent to the
-    answer, and its body's bytes from their arrival until they are decoded or dropped.
+    answer, and its body's bytes from their arrival until they are decoded or dropped; what is decoded counts
+    as the delivery's from then on.
     """
 
     def __init__(
@@ -110,6 +111,9 @@ class Exchange(httputil.HTTPMessageDelegate):
         if self._answered:
             self._end()
             return
+        self._endpoint.gate.turns.run(self._request.receiver_name, self._act)
+
+    def _act(self) -> None:
         request, endpoint = self._request, self._endpoint
         try:
             outcome = endpoint.act(request, b"".join(self._chunks))
