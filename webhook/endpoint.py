@@ -161,6 +161,7 @@ class Endpoint:
                 headers.get("aeg-event-type"),
                 body,
                 headers.get("aeg-delivery-count"),
+                headers.get("User-Agent", ""),
             )
         except BadPayload as error:
             return answers.bad_payload(str(error))

@@ -1,6 +1,6 @@
 """What is kept of a running Promotion that waits on a pull request.
 
-The index over them is the same ``TargetIndex`` that Warehouses have, keyed by the pull request's URL.
+The index over them is the same ``TargetIndex`` that Warehouses have, keyed by ``pull_request_key``.
 """
 
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from controller.kargo.objects import Known, Metadata, Target, decode_parts, field
+from controller.repositories.keys import pull_request_key
 
 
 class Promotion(msgspec.Struct, gc=False):
@@ -17,7 +18,7 @@ class Promotion(msgspec.Struct, gc=False):
     uid: str
     version: str
     keys: tuple[str, ...]
-    """The URLs of the pull requests that its current or earlier steps wait on."""
+    """The distinct index keys of the pull requests that its current or earlier steps wait on."""
 
     @property
     def namespace(self) -> str:
@@ -63,17 +64,17 @@ def decode_promotion(raw: bytes | msgspec.Raw, known: Known) -> Promotion | None
     current = field(parts.status, "currentStep") or 0
     if not isinstance(steps, list) or not isinstance(current, int):
         return None
-    urls: dict[str, None] = {}
+    keys: dict[str, None] = {}
     for number, step in enumerate(steps[: current + 1]):
         if field(step, "uses") == WAIT_STEP:
             alias = field(step, "as") or f"step-{number}"
             output = field(state, alias) if isinstance(alias, str) else None
             url = field(field(output, "pr"), "url")
             if isinstance(url, str) and url:
-                urls[url] = None
-    if not urls:
+                keys[pull_request_key(url)] = None
+    if not keys:
         return None
     meta = parts.metadata
     stored = known(meta.namespace, meta.name)
     target = stored.target if stored is not None else Target("Promotion", meta.namespace, meta.name)
-    return Promotion(target=target, uid=meta.uid, version=meta.resource_version, keys=tuple(urls))
+    return Promotion(target=target, uid=meta.uid, version=meta.resource_version, keys=tuple(keys))

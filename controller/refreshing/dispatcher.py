@@ -11,7 +11,7 @@ from controller.refreshing.batch import Batch, Batches
 from controller.refreshing.recent_deliveries import WINDOW, RecentDeliveries
 from controller.refreshing.refresher import Refresher
 from controller.refreshing.target_index import TargetIndex
-from controller.repositories.keys import event_keys
+from controller.repositories.keys import event_keys, pull_request_key
 from controller.runtime.clock import Clock
 
 log = structlog.get_logger()
@@ -88,7 +88,8 @@ class Dispatcher:
         self, scope: str | None, receiver: str, subject: Subject, received: float
     ) -> tuple[Sequence[str], Sequence[Target]]:
         if subject.kind == "pull_request":
-            return (subject.url,), self._promotions.find(subject.url, scope)
+            key = pull_request_key(subject.url)
+            return (key,), self._promotions.find(key, scope)
         keys = event_keys(subject.kind, subject.url)
         for key in keys:
             self._recent.remember(scope, key, receiver, received)

@@ -1,15 +1,18 @@
-"""The keys of the index of Warehouses: which text a subscription is filed under, and an event looks up.
+"""The keys of the indexes: which text a subscription is filed under, and an event looks up.
 
 One key per URL. What Kargo's normalization brings together stays together, whatever the kinds (Kargo's
 index knows none); the many URLs of one Azure repository come together besides.
 """
 
 import functools
+import re
 
-from controller.repositories.azure import KEY_PREFIX, azure_git_key, registry_key
+from controller.repositories.azure import KEY_PREFIX, azure_git_key, registry_key, server_ssh_key
 from controller.repositories.normalize import normalize_chart, normalize_git, normalize_image
 
 _NORMALIZE = {"git": normalize_git, "image": normalize_image, "chart": normalize_chart}
+_PAGE = "/pullrequest"
+_LONGEST_NUMBER = 18
 
 
 def subscription_key(kind: str, url: str) -> str:
@@ -18,21 +21,41 @@ def subscription_key(kind: str, url: str) -> str:
     Never raises, for any text in ``url``.
     """
     normalized = _NORMALIZE[kind](url)
-    key = azure_git_key(normalized)
-    if key is not None:
-        return key
-    if normalized.startswith(KEY_PREFIX):
-        return f"{KEY_PREFIX}text{KEY_PREFIX}{normalized}"  # a URL given so can't pose as a key of ours
-    return registry_key(normalized)
+    return azure_git_key(normalized) or registry_key(_text_key(normalized))
 
 
 @functools.lru_cache(maxsize=1024)
 def event_keys(kind: str, url: str) -> tuple[str, ...]:
     """Return the distinct keys to look up for an event about a repository (``git`` or ``image``).
 
-    A pushed image may as well be a chart: nothing in the event tells them apart. Never raises, for any
-    text in ``url``.
+    A pushed image may as well be a chart: nothing in the event tells them apart. An Azure DevOps Server
+    repository may be subscribed to by SSH. Never raises, for any text in ``url``.
     """
     if kind == "git":
-        return (subscription_key("git", url),)
+        key = subscription_key("git", url)
+        over_ssh = server_ssh_key(key)
+        return (key,) if over_ssh is None else (key, over_ssh)
     return tuple(dict.fromkeys((subscription_key("image", url), subscription_key("chart", url))))
+
+
+@functools.lru_cache(maxsize=1024)
+def pull_request_key(url: str) -> str:
+    """Return the key of a pull request by the URL of its page.
+
+    In Azure DevOps that is its repository and number, however the URL is written; elsewhere it is the URL
+    without query and fragment. Never raises, for any text.
+    """
+    page = re.split("[?#]", url, maxsplit=1)[0]
+    above, _, number = page.rstrip("/").rpartition("/")
+    if len(number) <= _LONGEST_NUMBER and number.isascii() and number.isdigit():
+        above = above.rstrip("/")
+        if above[-len(_PAGE) :].lower() == _PAGE:
+            repository = azure_git_key(normalize_git(above[: -len(_PAGE)]))
+            if repository is not None:
+                return f"{repository}{KEY_PREFIX}{int(number)}"
+    return _text_key(page)
+
+
+def _text_key(text: str) -> str:
+    """Return text as a key, marked where it would pass for a key of ours."""
+    return f"{KEY_PREFIX}text{KEY_PREFIX}{text}" if text.startswith(KEY_PREFIX) else text

@@ -7,13 +7,13 @@ import msgspec
 
 from webhook.arrival import Subject
 from webhook.payloads.event_types import AZURE_DEVOPS, OTHER, Ignored, PullRequest, Push
-from webhook.payloads.reading import BadPayload, decode, given, inner, sender_id, text
+from webhook.payloads.reading import MISSING, BadPayload, Body, given, inner, sender_id, text
 
 PUSH = "git.push"
 MERGED = "git.pullrequest.merged"
 UPDATED = "git.pullrequest.updated"
 ENDED = frozenset({"abandoned", "completed"})
-"""The status of a pull request that nobody need wait for any more."""
+"""The status of a pull request that nobody has to wait for any more."""
 
 TYPES = frozenset(
     {
@@ -45,76 +45,82 @@ TYPES = frozenset(
 """The types of event that are named in answers and metrics."""
 
 SAY_ALL = 'choose "All" for "Resource details to send" in the subscription'
-"""Minimal and None leave out everything by which a repository or a pull request could be told."""
-
-_MISSING = msgspec.Raw()
-
-
-class _Body(msgspec.Struct, rename="camel"):
-    id: msgspec.Raw = _MISSING
-    notification_id: msgspec.Raw = _MISSING
-    event_type: msgspec.Raw = _MISSING
-    resource: msgspec.Raw = _MISSING
+"""Minimal and None leave out everything that names a repository or a pull request."""
+_LONGEST_NUMBER = 18
+"""Digits of a pull request's number; it is a 32-bit integer."""
 
 
 class _Repository(msgspec.Struct, rename="camel"):
-    remote_url: msgspec.Raw = _MISSING
+    remote_url: msgspec.Raw = MISSING
 
 
-class _Resource(msgspec.Struct, rename={"links": "_links"}):
-    repository: msgspec.Raw = _MISSING
-    status: msgspec.Raw = _MISSING
-    links: msgspec.Raw = _MISSING
+class _Resource(msgspec.Struct, rename={"links": "_links", "pull_request_id": "pullRequestId"}):
+    repository: msgspec.Raw = MISSING
+    status: msgspec.Raw = MISSING
+    pull_request_id: msgspec.Raw = MISSING
+    links: msgspec.Raw = MISSING
 
 
 class _Links(msgspec.Struct):
-    web: msgspec.Raw = _MISSING
+    web: msgspec.Raw = MISSING
 
 
 class _Link(msgspec.Struct):
-    href: msgspec.Raw = _MISSING
+    href: msgspec.Raw = MISSING
 
 
-_body = msgspec.json.Decoder(_Body)
 _resource = msgspec.json.Decoder(_Resource)
 _repository = msgspec.json.Decoder(_Repository)
 _links = msgspec.json.Decoder(_Links)
 _link = msgspec.json.Decoder(_Link)
 
 
-def parse(body: bytes) -> Push | PullRequest | Ignored:
+def parse(body: Body) -> Push | PullRequest | Ignored:
     """Read a service hook's body. Raises BadPayload."""
-    fields = decode(body, _body, "the body must be an object")
-    event_type = text(fields.event_type, "eventType")
-    event_id = sender_id(fields.id, fields.notification_id)
-    if event_type in (PUSH, MERGED, UPDATED):
-        resource = inner(fields.resource, _resource, _Resource(), "resource")
-        if event_type == PUSH:
-            subjects = (Subject("git", _remote_url(resource)),)
-            return Push(source=AZURE_DEVOPS, type=PUSH, sender_id=event_id, subjects=subjects)
-        if event_type == MERGED or _status(resource) in ENDED:
-            subjects = (Subject("pull_request", _page(resource)),)
-            return PullRequest(source=AZURE_DEVOPS, type=event_type, sender_id=event_id, subjects=subjects)
+    event_type = text(body.event_type, "eventType")
+    event_id = sender_id(body.id, body.notification_id)
+    if event_type == PUSH:
+        resource = inner(body.resource, _resource, "resource", "repository")
+        subjects = (Subject("git", _remote_url(resource)),)
+        return Push(source=AZURE_DEVOPS, type=PUSH, sender_id=event_id, subjects=subjects)
+    if event_type == MERGED or (event_type == UPDATED and _ended(body)):
+        subjects = (Subject("pull_request", _page(body)),)
+        return PullRequest(source=AZURE_DEVOPS, type=event_type, sender_id=event_id, subjects=subjects)
     known = event_type if event_type in TYPES else OTHER
     return Ignored(source=AZURE_DEVOPS, type=known, sender_id=event_id)
 
 
+def _pull_request(body: Body) -> _Resource:
+    return inner(body.resource, _resource, "resource", "repository", "status", "pull_request_id")
+
+
+def _ended(body: Body) -> bool:
+    """Whether an updated pull request was completed or abandoned; False where nothing says so."""
+    try:
+        return text(_pull_request(body).status, "resource.status").lower() in ENDED
+    except BadPayload:
+        return False
+
+
+def _page(body: Body) -> str:
+    """Return the URL of a pull request's page: its link, or one made of repository and number.
+
+    Microsoft's own samples have no link.
+    """
+    resource = _pull_request(body)
+    try:
+        links = inner(resource.links, _links, "resource._links", "web")
+        return text(inner(links.web, _link, "resource._links.web", "href").href, "resource._links.web.href")
+    except BadPayload:
+        url = _remote_url(resource)
+    number = bytes(resource.pull_request_id)
+    if not number.isdigit() or len(number) > _LONGEST_NUMBER:
+        raise BadPayload("resource.pullRequestId must be a number")
+    return f"{url.rstrip('/')}/pullrequest/{number.decode()}"
+
+
 def _remote_url(resource: _Resource) -> str:
-    repository = inner(resource.repository, _repository, _Repository(), "resource.repository")
-    return _detail(repository.remote_url, "resource.repository.remoteUrl")
-
-
-def _status(resource: _Resource) -> str:
-    return _detail(resource.status, "resource.status").lower()
-
-
-def _page(resource: _Resource) -> str:
-    links = inner(resource.links, _links, _Links(), "resource._links")
-    web = inner(links.web, _link, _Link(), "resource._links.web")
-    return _detail(web.href, "resource._links.web.href")
-
-
-def _detail(raw: msgspec.Raw, field: str) -> str:
-    if not given(raw):
-        raise BadPayload(f"{field} is missing: {SAY_ALL}")
-    return text(raw, field)
+    repository = inner(resource.repository, _repository, "resource.repository", "remote_url")
+    if not given(repository.remote_url):
+        raise BadPayload(f"resource.repository.remoteUrl is missing: {SAY_ALL}")
+    return text(repository.remote_url, "resource.repository.remoteUrl")

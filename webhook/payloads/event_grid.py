@@ -7,12 +7,23 @@ https://learn.microsoft.com/azure/event-grid/event-schema-container-registry
 https://learn.microsoft.com/azure/event-grid/end-point-validation-event-grid-events-schema
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from webhook.arrival import Subject
 from webhook.payloads import acr
 from webhook.payloads.event_types import EVENT_GRID, OTHER, Handshake, Ignored, Push
-from webhook.payloads.reading import BadPayload, decode, given, inner, sender_id, text
+from webhook.payloads.reading import (
+    MISSING,
+    BadPayload,
+    Body,
+    decode_body,
+    given,
+    inner,
+    sender_id,
+    text,
+)
 
 _REGISTRY = "Microsoft.ContainerRegistry."
 IMAGE_PUSHED = _REGISTRY + "ImagePushed"
@@ -37,38 +48,43 @@ _CODE_CHARACTERS = 1024
 _MOST_RETRIES = 1000
 """A delivery count is at most 30 (Event Grid's largest number of attempts); what is larger is no count."""
 
-_MISSING = msgspec.Raw()
-
-
-class _Event(msgspec.Struct, rename={"event_type": "eventType", "cloud_type": "type"}):
-    id: msgspec.Raw = _MISSING
-    event_type: msgspec.Raw = _MISSING
-    cloud_type: msgspec.Raw = _MISSING
-    data: msgspec.Raw = _MISSING
+MOST_EVENTS = 2000
+"""Events of a batch at the most. Event Grid's largest batch is 1 MB, a registry's event some 600 bytes."""
+_MOST_OBJECTS = 10 * MOST_EVENTS
+"""JSON objects of a batch at the most, counted before any is built: an event holds six, ``data`` included."""
 
 
 class _Validation(msgspec.Struct, rename="camel"):
-    validation_code: msgspec.Raw = _MISSING
+    validation_code: msgspec.Raw = MISSING
 
 
-_one = msgspec.json.Decoder(_Event)
-_many = msgspec.json.Decoder(list[_Event])
+_batch = msgspec.json.Decoder(list[Body])
+_data = msgspec.json.Decoder(Body)
 _validation = msgspec.json.Decoder(_Validation)
 
 
-def parse(body: bytes, header: str, count: int | None) -> Handshake | Push | Ignored:
-    """Read a delivery: one event, or a batch. Raises BadPayload.
+def parse_batch(body: bytes, header: str, count: int | None) -> Handshake | Push | Ignored:
+    """Read a delivery of several events. Raises BadPayload."""
+    objects = body.count(b"{")
+    events = (
+        decode_body(body, _batch, "each event of the batch must be an object")
+        if objects <= _MOST_OBJECTS
+        else []
+    )
+    if objects > _MOST_OBJECTS or len(events) > MOST_EVENTS:
+        raise BadPayload(f"the batch holds more than {MOST_EVENTS} events")
+    if not events:
+        raise BadPayload("the batch of events is empty")
+    return parse(events, header, count)
+
+
+def parse(events: Sequence[Body], header: str, count: int | None) -> Handshake | Push | Ignored:
+    """Read the events of a delivery (at least one). Raises BadPayload.
 
     ``header`` is ``aeg-event-type``, ``count`` the parsed ``aeg-delivery-count``. A batch is refused only if
     no push in it can be read: a refused batch is never sent again, so that one bad event would cost the
     others their refresh.
     """
-    if body.lstrip().startswith(b"["):
-        events = decode(body, _many, "each event of the batch must be an object")
-    else:
-        events = [decode(body, _one, "the event must be an object")]
-    if not events:
-        raise BadPayload("the batch of events is empty")
     event_id = sender_id(events[0].id)
     special = _OF_HEADER.get(header.strip().lower())
     types = [special or _type(event) for event in events]
@@ -100,35 +116,42 @@ def delivery_count(header: str | None) -> int | None:
     return min(int(header), _MOST_RETRIES)
 
 
-def _type(event: _Event) -> str:
-    raw = event.event_type if given(event.event_type) else event.cloud_type
+def _type(event: Body) -> str:
+    raw = event.event_type if given(event.event_type) else event.type
     name = text(raw, "eventType (Event Grid) or type (CloudEvents)")
     if name in TYPES:
         return name
     return _REGISTRY + name if _REGISTRY + name in TYPES else OTHER
 
 
-def _code(event: _Event) -> str:
-    data = inner(event.data, _validation, _Validation(), "data")
+def _code(event: Body) -> str:
+    data = inner(event.data, _validation, "data", "validation_code")
     code = text(data.validation_code, "data.validationCode")
     if len(code) > _CODE_CHARACTERS:
         raise BadPayload("data.validationCode is too long")
     return code
 
 
-def _pushed(types: list[str], events: list[_Event]) -> tuple[tuple[Subject, ...], BadPayload | None, int]:
+def _pushed(types: list[str], events: Sequence[Body]) -> tuple[tuple[Subject, ...], BadPayload | None, int]:
     """Return the distinct repositories pushed to, the first fault met, and the number of faults."""
     subjects: dict[Subject, None] = {}
     fault, faults = None, 0
     for name, event in zip(types, events, strict=True):
-        if name == IMAGE_PUSHED:
-            try:
-                data = inner(event.data, acr.decoder, acr.Body(), "data")
-                subjects[data.pushed("data.")] = None
-            except BadPayload as error:
+        if name not in (IMAGE_PUSHED, CHART_PUSHED):
+            continue
+        try:
+            data = inner(event.data, _data, "data", "request", "target")
+            subjects[acr.pushed(data, "data.")] = None
+        except BadPayload as error:
+            if name == IMAGE_PUSHED and not _without_host(event):
                 fault, faults = fault or error, faults + 1
-        elif name == CHART_PUSHED:
-            chart = acr.pushed_if_host(event.data, "data.")
-            if chart is not None:
-                subjects[chart] = None
     return tuple(subjects), fault, faults
+
+
+def _without_host(event: Body) -> bool:
+    """Whether a push is a connected registry's, which names the registry nowhere."""
+    try:
+        data = inner(event.data, _data, "data", "request")
+    except BadPayload:
+        return False
+    return given(data.connected_registry) and not given(data.request)

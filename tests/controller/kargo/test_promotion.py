@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 
 from controller.kargo.promotion import Promotion, decode_promotion
+from controller.repositories.keys import pull_request_key
 from tests.strategies import JSON
 
 URL = "https://dev.azure.com/contoso/proj/_git/repo/pullrequest/7"
@@ -44,7 +45,7 @@ def test_what_is_kept() -> None:
     assert found is not None
     assert (found.namespace, found.name, found.uid, found.version) == ("p", "promo", "u", "7")
     assert found.target == ("Promotion", "p", "promo")
-    assert found.keys == (URL,)
+    assert found.keys == (pull_request_key(URL),)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,13 @@ def test_only_running_promotions_wait(phase: Any) -> None:
             [waiting("a"), waiting("b")], {"a": opened(), "b": opened(OTHER)}, 1, [URL, OTHER], id="two"
         ),
         pytest.param([waiting("a"), waiting("b")], {"a": opened(), "b": opened()}, 1, [URL], id="one, twice"),
+        pytest.param(
+            [waiting("a"), waiting("b")],
+            {"a": opened(), "b": opened("https://contoso.visualstudio.com/Proj/_git/Repo/pullrequest/7")},
+            1,
+            [URL],
+            id="one, in two spellings",
+        ),
         pytest.param([waiting()], {"wait": opened(None)}, 0, [], id="no URL yet"),
         pytest.param([waiting()], {"wait": opened("")}, 0, [], id="URL empty"),
         pytest.param([waiting()], {"wait": opened(7)}, 0, [], id="URL a number"),
@@ -90,7 +98,7 @@ def test_only_running_promotions_wait(phase: Any) -> None:
 def test_waiting(steps: Any, state: Any, current: Any, keys: list[str]) -> None:
     """A step waits if it is at or before the current one and its output names the pull request."""
     found = decode(steps, state, current)
-    assert (list(found.keys) if found is not None else []) == keys
+    assert (found.keys if found is not None else ()) == tuple(map(pull_request_key, keys))
 
 
 def test_an_update_keeps_the_identity() -> None:
@@ -100,7 +108,7 @@ def test_an_update_keeps_the_identity() -> None:
     new = decode([waiting()], {"wait": opened(OTHER)}, stored=stored, version="8")
     assert new is not None
     assert new.target is stored.target
-    assert (new.version, new.keys) == ("8", (OTHER,))
+    assert (new.version, new.keys) == ("8", (pull_request_key(OTHER),))
 
 
 @given(JSON, JSON, JSON, JSON)
@@ -123,7 +131,7 @@ def test_deep_state(depth: int) -> None:
     )
     found = decode_promotion(body.encode(), lambda *_: None)
     assert found is not None
-    assert found.keys == (URL,)
+    assert found.keys == (pull_request_key(URL),)
 
 
 def test_without_identity_it_is_refused() -> None:

@@ -8,7 +8,7 @@ from controller.kargo.warehouse import Warehouse
 from controller.refreshing.dispatcher import Dispatcher
 from controller.refreshing.recent_deliveries import WINDOW, RecentDeliveries
 from controller.refreshing.target_index import TargetIndex
-from controller.repositories.keys import subscription_key
+from controller.repositories.keys import pull_request_key, subscription_key
 from tests.support.kube import unreachable
 from tests.support.refreshing import Refreshing
 from webhook.arrival import Subject
@@ -101,7 +101,7 @@ async def test_a_pull_request_refreshes_promotions() -> None:
         class Waiting:
             def __init__(self, target: Target) -> None:
                 self.target = target
-                self.keys = (PULL_REQUEST,)
+                self.keys = (pull_request_key(PULL_REQUEST),)
 
         site.subscribe("p", "w", ("git", GIT))
         for namespace in ("p", "q"):

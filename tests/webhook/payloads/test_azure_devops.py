@@ -7,9 +7,14 @@ import pytest
 
 from tests.strategies import PAYLOADS
 from webhook.arrival import Subject
-from webhook.payloads.azure_devops import parse
-from webhook.payloads.event_types import Ignored, PullRequest, Push
+from webhook.payloads.event_types import Event, Ignored, PullRequest, Push
+from webhook.payloads.parse import parse as parse_any
 from webhook.payloads.reading import BadPayload
+
+
+def parse(body: bytes) -> Event:
+    return parse_any("application/json", None, body)
+
 
 PAGE = "https://dev.azure.com/contoso/My%20Proj/_git/My%20Repo/pullrequest/7"
 
@@ -72,14 +77,60 @@ def test_a_pull_request_that_goes_on_has_nothing_to_refresh() -> None:
     assert event.known
 
 
-@pytest.mark.parametrize("name", ["ado_pull_request_merged", "ado_pull_request_abandoned"])
-@pytest.mark.parametrize("resource", [None, {"pullRequestId": 7, "url": "https://dev.azure.com/x"}])
-def test_a_pull_request_without_details_says_what_to_choose(name: str, resource: Any) -> None:
-    """Minimal and None leave out page and status: the refusal tells the user the setting."""
-    payload = json.loads(PAYLOADS[name])
+@pytest.mark.parametrize(
+    "resource",
+    [
+        pytest.param(None, id="nothing"),
+        pytest.param({"pullRequestId": 7, "url": "https://dev.azure.com/x"}, id="minimal"),
+        pytest.param({"pullRequestId": 7, "_links": {"web": {}}, "repository": {"id": "x"}}, id="no URL"),
+    ],
+)
+def test_a_pull_request_without_details_says_what_to_choose(resource: Any) -> None:
+    """Minimal and None leave out all that names the pull request: the refusal tells the user the setting."""
+    payload = json.loads(PAYLOADS["ado_pull_request_merged"])
     payload["resource"] = resource
-    with pytest.raises(BadPayload, match='choose "All"'):
+    with pytest.raises(BadPayload, match='remoteUrl is missing: choose "All"'):
         parse(json.dumps(payload).encode())
+
+
+@pytest.mark.parametrize("event_type", ["git.pullrequest.merged", "git.pullrequest.updated"])
+@pytest.mark.parametrize(
+    "links",
+    [{}, {"_links": None}, {"_links": {}}, {"_links": {"web": None}}, {"_links": {"web": {"href": 1}}}],
+)
+def test_a_pull_request_without_a_link_is_told_by_repository_and_number(
+    event_type: str, links: dict[str, Any]
+) -> None:
+    """Microsoft's own sample of an updated pull request has no ``_links``."""
+    resource = {
+        "repository": {"id": "x", "name": "Repo", "remoteUrl": "https://dev.azure.com/org/Proj/_git/Repo/"},
+        "pullRequestId": 7,
+        "status": "completed",
+        **links,
+    }
+    event = parse(json.dumps({"eventType": event_type, "resource": resource}).encode())
+    assert isinstance(event, PullRequest)
+    assert event.subjects == (
+        Subject("pull_request", "https://dev.azure.com/org/Proj/_git/Repo/pullrequest/7"),
+    )
+
+
+@pytest.mark.parametrize("number", [None, "7", -7, 7.5, [7], 10**18])
+def test_a_pull_request_without_link_and_number_is_refused(number: Any) -> None:
+    """With the repository there, the advice to choose "All" would be wrong."""
+    resource = {"repository": {"remoteUrl": "https://dev.azure.com/o/p/_git/r"}, "pullRequestId": number}
+    with pytest.raises(BadPayload, match=r"^resource\.pullRequestId must be a number$"):
+        parse(json.dumps({"eventType": "git.pullrequest.merged", "resource": resource}).encode())
+
+
+@pytest.mark.parametrize(
+    "resource", [None, {}, {"status": None}, {"status": "active"}, {"status": 1}, {"status": ""}, "x", [1], 7]
+)
+def test_an_update_without_an_ending_status_is_ignored(resource: Any) -> None:
+    """Whatever else is missing or wrong: a 400 would put the subscription on probation."""
+    event = parse(json.dumps({"eventType": "git.pullrequest.updated", "resource": resource}).encode())
+    assert isinstance(event, Ignored)
+    assert event.known
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,15 @@ import pytest
 
 from tests.strategies import PAYLOADS
 from webhook.arrival import Subject
-from webhook.payloads.event_grid import delivery_count, parse
-from webhook.payloads.event_types import Handshake, Ignored, Push
+from webhook.payloads.event_grid import delivery_count
+from webhook.payloads.event_types import Event, Handshake, Ignored, Push
 from webhook.payloads.parse import parse as parse_any
 from webhook.payloads.reading import BadPayload
+
+
+def parse(body: bytes, header: str = "", count: int | None = None) -> Event:
+    return parse_any("application/json", header, body, None if count is None else str(count))
+
 
 HELLO = Subject("image", "contoso.azurecr.io/team/hello-world")
 
@@ -50,6 +55,44 @@ def test_one_bad_event_does_not_cost_the_others_their_refresh() -> None:
     assert isinstance(event, Push)
     assert event.subjects == (HELLO,)
     assert event.unreadable == 1
+
+
+@pytest.mark.parametrize("key", ["connectedRegistry", "connectedregistry"])
+def test_a_connected_registrys_push_has_nothing_to_refresh(key: str) -> None:
+    """It names no host; alone it is ignored, and in a batch it does not make the others wait or a warning."""
+    batch = json.loads(PAYLOADS["event_grid_batch"])
+    alone = json.loads(PAYLOADS["event_grid_image_pushed"])
+    for event in (batch[3], alone[0]):
+        del event["data"]["request"]
+        event["data"][key] = {"name": "edge1"}
+    parsed = parse(json.dumps(alone).encode(), "Notification", 0)
+    assert isinstance(parsed, Ignored)
+    assert parsed.type == "Microsoft.ContainerRegistry.ImagePushed"
+    mixed = parse(json.dumps(batch).encode())
+    assert isinstance(mixed, Push)
+    assert (mixed.subjects, mixed.unreadable) == ((HELLO,), 0)
+
+
+def test_a_connected_registrys_push_with_a_host_is_a_push() -> None:
+    """Where the host is there, the registry is known."""
+    batch = json.loads(PAYLOADS["event_grid_image_pushed"])
+    batch[0]["data"]["connectedRegistry"] = {"name": "edge1"}
+    event = parse(json.dumps(batch).encode())
+    assert isinstance(event, Push)
+    assert event.subjects == (HELLO,)
+
+
+@pytest.mark.parametrize(
+    ("count", "refused"), [pytest.param(2000, False, id="at"), pytest.param(2001, True, id="past")]
+)
+def test_a_batch_is_bounded(count: int, refused: bool) -> None:
+    """More events than Event Grid can put into a delivery are refused, before any is looked at."""
+    body = b"[" + b",".join([b'{"type":"x","data":{"a":{},"b":{}}}'] * count) + b"]"
+    if refused:
+        with pytest.raises(BadPayload, match=r"^the batch holds more than 2000 events$"):
+            parse(body)
+    else:
+        assert isinstance(parse(body), Ignored)
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,8 @@ def test_one_event_of_the_event_grid_schema_without_its_array() -> None:
         pytest.param(b"", "the body is empty", id="empty"),
         pytest.param(b" \n", "the body is empty", id="blank"),
         pytest.param(b"\xef\xbb\xbf{}", "byte order mark", id="byte order mark"),
-        pytest.param(b'{"action":"pi\xffng"}', "no UTF-8 at byte 13", id="not UTF-8"),
-        pytest.param('{"action":"ping"}'.encode("utf-16"), "no UTF-8 at byte 0", id="UTF-16"),
+        pytest.param(b'{"action":"ping"\xff}', "is not JSON", id="not UTF-8, outside of strings"),
+        pytest.param('{"action":"ping"}'.encode("utf-16"), "is not JSON", id="UTF-16"),
         pytest.param(b"secret=hunter2&x=1", "is not JSON", id="form"),
         pytest.param(b"<ping/>", "is not JSON", id="XML"),
         pytest.param(b'{"action":"ping"', "is not JSON", id="cut off"),
@@ -112,21 +112,6 @@ def test_what_is_no_event_is_refused_with_the_reason(sent: bytes, says: str) -> 
         parse(JSON_TYPE, None, sent)
     assert "\n" not in str(refused.value)
     assert "hunter2" not in str(refused.value)
-
-
-def test_a_key_given_twice_counts_as_its_last_value() -> None:
-    """As in Kargo, so that both servers see the same event."""
-    assert isinstance(parse(JSON_TYPE, None, b'{"action":"push","action":"ping"}'), Ping)
-
-
-def test_half_an_emoji_is_no_reason_to_refuse() -> None:
-    """A commit message that was cut inside a surrogate pair does not cost the push its refresh."""
-    cut = PAYLOADS["ado_push"].replace(
-        b"Fixed bug in web.config file", rb"Ship it \\ud83d \ud83d\ude80\ud83d"
-    )
-    assert cut != PAYLOADS["ado_push"]
-    event = parse(JSON_TYPE, None, cut)
-    assert isinstance(event, Push)
 
 
 @pytest.mark.parametrize(
