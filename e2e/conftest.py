@@ -76,11 +76,12 @@ def cluster(
     else:
         made = KindKubernetes(_kind_options(config, announce), folder, announce)
     try:
-        made.start()
-    except ControlPlaneError as error:
-        pytest.fail(f"no cluster to test on: {error}", pytrace=False)
-    try:
-        made.install()
+        try:
+            made.start()
+            made.install()
+        except (ControlPlaneError, AssertionError) as error:
+            # Not pytest.fail, which would be repeated for each test.
+            pytest.exit(f"no cluster to test on: {' '.join(str(error).split())}", returncode=1)
         yield made
     finally:
         made.stop()

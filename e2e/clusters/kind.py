@@ -100,6 +100,8 @@ class KindKubernetes(Cluster):
         self._options = chosen
         self._folder = folder
         self._say = say
+        self._created = False
+        """Whether there is a cluster to delete at the end."""
         with contextlib.chdir(folder):  # it makes a folder where it is
             self._cluster = KindCluster(
                 chosen.name,
@@ -128,13 +130,19 @@ class KindKubernetes(Cluster):
         if self._options.name in listed.stdout.split():
             # Not ours to delete, and not of use: it has other ports and other objects.
             raise ControlPlaneError(f"a kind cluster {self._options.name} is there: choose --cluster-name")
-        self._cluster.create(config)
-        self._load_image()
+        self._created = True  # though it may fail half-way, or be interrupted
+        try:
+            self._cluster.create(config)
+            self._load_image()
+        except (subprocess.CalledProcessError, OSError) as error:
+            raise ControlPlaneError(f"kind: {error}") from error
         self.kubectl("create", "namespace", NAMESPACE)
         self.apply(_node_port())
 
     def stop(self) -> None:
-        """Delete the cluster, unless it is to be kept."""
+        """Delete the cluster that ``start`` created, all of it or a part, unless it is to be kept."""
+        if not self._created:
+            return
         if self._options.keep:
             self._say(
                 f"kind: the cluster {self._options.name} stays; kubeconfig {self._folder / 'kubeconfig'}"
@@ -174,8 +182,14 @@ class KindKubernetes(Cluster):
         ]
 
     def kill(self, pod: str) -> None:
-        """Delete it without a grace period: the kubelet sends SIGKILL at once."""
-        self.kubectl("delete", "pod", pod, "-n", NAMESPACE, "--grace-period=0", "--force")
+        """Send SIGKILL to its process, in the node: a forced deletion would send SIGTERM first.
+
+        The kubelet then starts the container anew in the same Pod.
+        """
+        ctr = ("exec", f"{self._options.name}-control-plane", "ctr", "--namespace=k8s.io")
+        labels = f'labels."io.kubernetes.pod.name"=="{pod}",labels."io.kubernetes.container.name"=="receiver"'
+        (container,) = _docker(*ctr, "containers", "list", "--quiet", labels).split()
+        _docker(*ctr, "tasks", "kill", "--signal=SIGKILL", container)
 
     def logs(self) -> str:
         """Of all Pods that are there."""
@@ -205,12 +219,13 @@ def _fetched_kind() -> Path:
     return folder / f"kind-{KIND_VERSION}"
 
 
-def _docker(*arguments: str) -> None:
+def _docker(*arguments: str) -> str:
     done = subprocess.run(
         ["docker", *arguments], capture_output=True, text=True, timeout=BUILD_LIMIT, check=False
     )
     if done.returncode != 0:
         raise ControlPlaneError(f"docker {' '.join(arguments)}: {done.stderr.strip()[-2000:]}")
+    return done.stdout
 
 
 def _cluster_config(port: int) -> dict[str, object]:

@@ -37,11 +37,11 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
     calls = tmp_path / "calls"
     calls.touch()
 
-    def make(*, clusters: str = "", docker: str = "") -> Path:
+    def make(*, clusters: str = "", kind: str = "", docker: str = "") -> Path:
         (tmp_path / "config.json").write_text(json.dumps(KUBECONFIG))
         (tmp_path / "deployment.json").write_text(json.dumps(DEPLOYMENT))
         answers = {
-            "kind": f'[ "$1 $2" = "get clusters" ] && echo "{clusters}"\n'
+            "kind": f'{kind}\n[ "$1 $2" = "get clusters" ] && echo "{clusters}"\n'
             "for each; do case $each in --kubeconfig=*)"
             f' cp {tmp_path}/config.json "${{each#*=}}";; esac; done',
             "kubectl": f'case "$*" in *kustomize*) cat {tmp_path}/deployment.json;; esac',
@@ -102,6 +102,53 @@ def test_a_kept_cluster_stays(programs: Programs, tmp_path: Path) -> None:
     made.start()
     made.stop()
     assert "kind delete" not in calls.read_text()
+
+
+@pytest.mark.parametrize(
+    ("kind_", "docker", "message"),
+    [
+        pytest.param("", "[ $1 = build ] && { echo full >&2; exit 1; }", "full", id="build"),
+        pytest.param("[ $1 = load ] && exit 1", "", "docker-image.*exit status 1", id="load"),
+        pytest.param('[ "$1" = create ] && exit 1', "", "create.*exit status 1", id="create"),
+    ],
+)
+def test_a_cluster_whose_start_fails_is_deleted(
+    programs: Programs, tmp_path: Path, kind_: str, docker: str, message: str
+) -> None:
+    """A failed build, load or creation leaves no cluster behind, which the next run would refuse."""
+    calls = programs(kind=kind_, docker=docker)
+    made = cluster(tmp_path, cluster_name="mine")
+    with pytest.raises(ControlPlaneError, match=message):
+        made.start()
+    made.stop()
+    assert "kind delete cluster --name=mine" in calls.read_text()
+
+
+def test_an_interrupted_start_leaves_no_cluster(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while the image is being built: the cluster that was created before is deleted."""
+
+    def interrupted(_: str) -> None:
+        raise KeyboardInterrupt
+
+    calls = programs()
+    made = cluster(tmp_path, cluster_name="mine")
+    monkeypatch.setattr(made._cluster, "load_docker_image", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        made.start()
+    made.stop()
+    assert "kind delete cluster --name=mine" in calls.read_text()
+
+
+def test_a_pod_is_killed_by_a_signal_to_its_process(programs: Programs, tmp_path: Path) -> None:
+    """``kill`` sends SIGKILL in the node; a forced deletion would let the process end by SIGTERM."""
+    calls = programs(docker='case "$*" in *list*) echo c0ffee;; esac')
+    cluster(tmp_path, cluster_name="mine").kill("receiver-1")
+    asked, killed = calls.read_text().splitlines()
+    assert asked.startswith("docker exec mine-control-plane ctr --namespace=k8s.io containers list")
+    assert '"io.kubernetes.pod.name"=="receiver-1"' in asked
+    assert killed.endswith("ctr --namespace=k8s.io tasks kill --signal=SIGKILL c0ffee")
 
 
 def test_a_cluster_of_somebody_else_is_left_alone(programs: Programs, tmp_path: Path) -> None:
