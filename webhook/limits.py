@@ -32,6 +32,9 @@ class Limits:
     """Seconds from a request's headers to the end of its body. ACR is gone after 5 s, Event Grid after 30 s;
     a body that comes one byte a second must not hold its place."""
 
+    unread: float = 10.0
+    """Seconds that an answer may wait for its sender to read it: an honest one does so at once."""
+
     discard: int = 16 * MIB
     """Bytes of a refused request's body that are read and thrown away, so that a sender which writes all of
     it before it reads finds the answer, not a reset connection."""

@@ -1,51 +1,56 @@
-"""Deadlines of equal length for many things at once, without a timer for each.
+"""Deadlines for many things at once, nearly all of which are met, without a timer for each.
 
-Every connection and every body has one, nearly all of which are met: a dict kept in the order of its
-deadlines costs a request two dict operations, where a timer of the event loop costs ten times as much.
+A dict kept in the order of its deadlines costs a request two dict operations, where a timer of the event loop
+costs ten times as much.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
+P = TypeVar("P", bound=Hashable)
 
 
-class Deadlines(Generic[K]):
-    """Things that are overdue ``seconds`` after they were added; the one added first is due first.
+class Deadlines(Generic[K, P]):
+    """Things that are each in one phase at a time, and overdue some seconds after they entered it.
 
-    ``now`` is any monotonic time in seconds that is the same clock throughout.
+    ``seconds`` says how many for each phase; ``now`` returns monotonic seconds.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._added: dict[K, float] = {}
+    def __init__(self, seconds: Mapping[P, float], now: Callable[[], float]) -> None:
+        self._seconds = dict(seconds)
+        self._now = now
+        self._phase: dict[K, P] = {}
+        self._entered: dict[P, dict[K, float]] = {phase: {} for phase in seconds}
+        """By phase, when each thing entered it: the one that entered first is due first."""
 
     def __len__(self) -> int:
-        return len(self._added)
+        return len(self._phase)
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._added
+    def enter(self, key: K, phase: P) -> None:
+        """Begin a phase, which ends the one that ``key`` was in."""
+        self.leave(key)
+        self._phase[key] = phase
+        self._entered[phase][key] = self._now()
 
-    def add(self, key: K, now: float) -> None:
-        """Start the time of ``key``, anew if it was running."""
-        self._added.pop(key, None)
-        self._added[key] = now
+    def leave(self, key: K) -> None:
+        """End the phase that ``key`` is in, if it is in any."""
+        phase = self._phase.pop(key, None)
+        if phase is not None:
+            del self._entered[phase][key]
 
-    def discard(self, key: K) -> None:
-        """Forget ``key``; does nothing if it isn't there."""
-        self._added.pop(key, None)
+    def oldest(self, phase: P) -> K | None:
+        """Return what is due first of those in a phase, or None."""
+        return next(iter(self._entered[phase]), None)
 
-    def oldest(self) -> K | None:
-        """Return what is due first, or None."""
-        return next(iter(self._added), None)
-
-    def overdue(self, now: float) -> list[K]:
-        """Remove and return what is due by now."""
-        due = []
-        for key, added in self._added.items():
-            if now - added < self._seconds:
-                break
-            due.append(key)
-        for key in due:
-            del self._added[key]
+    def overdue(self) -> list[tuple[K, P]]:
+        """Return what is due by now, each with the phase that it was in and is in no longer."""
+        now, due = self._now(), []
+        for phase, entered in self._entered.items():
+            for key, since in entered.items():
+                if now - since < self._seconds[phase]:
+                    break
+                due.append((key, phase))
+        for key, _ in due:
+            self.leave(key)
         return due

@@ -27,14 +27,14 @@ _START_LINES = {
 class Connections(Protocol):
     """What an exchange tells the server."""
 
-    def begins(self, connection: HTTP1ServerConnection) -> None:
-        """A request's headers have been read."""
+    def begins(self, connection: HTTP1ServerConnection, *, body: bool, known: bool) -> None:
+        """A request's headers have been read. ``overdue`` is to be called if its body takes too long."""
 
-    def receives(self, exchange: "Exchange") -> None:
-        """A body is expected: ``exchange.overdue`` is to be called if it takes too long."""
+    def received(self, connection: HTTP1ServerConnection) -> None:
+        """The request has been read to its end."""
 
-    def received(self, exchange: "Exchange") -> None:
-        """The body is complete, or will never be."""
+    def answers(self, connection: HTTP1ServerConnection, *, complete: bool) -> None:
+        """An answer was written, before or after the request had been read to its end."""
 
 
 class Exchange(httputil.HTTPMessageDelegate):
@@ -75,18 +75,20 @@ class Exchange(httputil.HTTPMessageDelegate):
         headers: httputil.HTTPHeaders,
     ) -> None:
         """Have everything checked that can be checked without the body."""
+        if self._stream.stream.closed():
+            # Tornado would go on with all that had been read before the connection was closed.
+            self._stream.detach()
+            return
         line = cast("httputil.RequestStartLine", start_line)
         self._request = request = Request(line.method, headers)
-        self._server.begins(self._connection)
-        if "Content-Length" in headers or "Transfer-Encoding" in headers:
-            self._server.receives(self)
         try:
             refusal = self._endpoint.check(request, line.path)
         except Exception as error:  # noqa: BLE001 - a fault of ours is answered and logged, whatever it is
             refusal = self._endpoint.fault(request, error)
-        if refusal is None:
-            self._entered = True
-        else:
+        self._entered = refusal is None
+        body = "Content-Length" in headers or "Transfer-Encoding" in headers
+        self._server.begins(self._connection, body=body, known=self._entered)
+        if refusal is not None:
             self._answer(refusal)
 
     def data_received(self, chunk: bytes) -> None:
@@ -107,10 +109,11 @@ class Exchange(httputil.HTTPMessageDelegate):
     def finish(self) -> None:
         """Have a request carried out that has been read to its end."""
         self._complete = True
-        self._server.received(self)
         if self._answered:
+            self._server.answers(self._connection, complete=True)
             self._end()
             return
+        self._server.received(self._connection)
         self._endpoint.gate.turns.run(self._request.receiver_name, self._act)
 
     def _act(self) -> None:
@@ -127,7 +130,6 @@ class Exchange(httputil.HTTPMessageDelegate):
 
     def on_connection_close(self) -> None:
         """Forget a request that ended before its end: nothing was accepted yet."""
-        self._server.received(self)
         self._drop_body()
         self._leave()
         self._answered = self._over = True
@@ -168,6 +170,7 @@ class Exchange(httputil.HTTPMessageDelegate):
             headers["Connection"] = "close"
         body = None if request.method == "HEAD" else answer.body
         self._stream.write_headers(_START_LINES[answer.code], headers, body)
+        self._server.answers(self._connection, complete=self._complete)
         self._endpoint.answered(request, answer)
         if self._complete or closing:
             self._end()

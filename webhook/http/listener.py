@@ -25,6 +25,9 @@ READ_CHUNK = 16 * 1024
 BUFFER = 256 * 1024
 """Bytes a stream holds that nobody has asked for yet: what a pipelining sender is ahead by."""
 
+SEND_BUFFER = 32 * 1024
+"""Bytes of answers that the kernel holds for a sender that does not read: an answer has a few hundred."""
+
 TORNADO_REFUSAL = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 """What HTTP1Connection writes, just before it closes, in answer to what is not HTTP."""
 
@@ -192,4 +195,5 @@ def bind(address: str, port: int, backlog: int) -> socket.socket:
                 reason = getattr(error, "strerror", None) or str(error)
         raise ServerError(f"can't listen on {where}: {reason}") from error
     listening.setblocking(False)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # connections inherit it
     return listening

@@ -5,6 +5,7 @@ and reads a body before it has looked at whose it is.
 """
 
 import asyncio
+import enum
 import logging
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ import structlog
 from tornado import httputil, iostream
 from tornado.http1connection import HTTP1Connection, HTTP1ConnectionParameters, HTTP1ServerConnection
 
+from controller.runtime.clock import Clock, SystemClock, Timer
 from webhook import answers
 from webhook.endpoint import Endpoint, new_id
 from webhook.http.deadlines import Deadlines
@@ -24,6 +26,9 @@ __all__ = ["ServerError", "WebhookServer"]
 SWEEP_SECONDS = 0.25
 """Seconds between looks for overdue connections and bodies: by so much may a timeout be late."""
 
+CLOSE_SECONDS = 1.0
+"""Seconds that closed connections get to end their tasks."""
+
 UNBOUNDED = 1 << 62
 """For Tornado's own limit of a body: ours is kept by the exchange, which can say why it refuses."""
 
@@ -32,6 +37,25 @@ log = structlog.get_logger()
 # Tornado reports each malformed request, broken TLS handshake and timeout there: anyone can cause them at any
 # rate, and they quote headers, which may be credentials. They are counted as refusals instead.
 logging.getLogger("tornado.general").setLevel(logging.ERROR)
+
+
+class Phase(enum.Enum):
+    """What a connection waits for. Where there are too many, one is closed: of the first of these phases
+    that any is in, the one that has been in it longest. One to a known receiver is closed last, and none
+    whose request is being received or worked on."""
+
+    UNREAD = enum.auto()
+    """For its sender to read an answer: an honest one does so at once."""
+    REFUSED = enum.auto()
+    """For the rest of a body that was refused."""
+    IDLE = enum.auto()
+    """For the next request, after one that was refused."""
+    NEW = enum.auto()
+    """For its first request."""
+    KNOWN = enum.auto()
+    """For the next request, after one to a receiver."""
+    RECEIVING = enum.auto()
+    """For the body of a request to a receiver."""
 
 
 class WebhookServer(httputil.HTTPServerConnectionDelegate):
@@ -48,10 +72,12 @@ class WebhookServer(httputil.HTTPServerConnectionDelegate):
         address: str,
         port: int,
         certificate: Certificate | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._endpoint = endpoint
-        self._limits = endpoint.limits
-        self._most = self._limits.open_connections
+        self._limits = limits = endpoint.limits
+        self._clock = clock or SystemClock()
+        self._most = limits.open_connections
         self._listener = Listener(
             address, port, self._accepted, self._refusal, limits=self._limits, certificate=certificate
         )
@@ -60,12 +86,22 @@ class WebhookServer(httputil.HTTPServerConnectionDelegate):
             max_header_size=self._limits.headers,
             max_body_size=UNBOUNDED,
         )
-        self._connections: set[HTTP1ServerConnection] = set()
-        self._new: Deadlines[HTTP1ServerConnection] = Deadlines(self._limits.first_request)
-        self._idle: Deadlines[HTTP1ServerConnection] = Deadlines(self._limits.idle)
-        self._receiving: Deadlines[Exchange] = Deadlines(self._limits.body_seconds)
-        self._sweep: asyncio.TimerHandle | None = None
-        self._time = asyncio.get_running_loop().time
+        self._connections: dict[HTTP1ServerConnection, Exchange | None] = {}
+        """Each with the request that it waits for or works on."""
+        self._known: set[HTTP1ServerConnection] = set()
+        """Those whose last request was to a receiver, with its second factor."""
+        self._phases: Deadlines[HTTP1ServerConnection, Phase] = Deadlines(
+            {
+                Phase.UNREAD: limits.unread,
+                Phase.REFUSED: limits.body_seconds,
+                Phase.IDLE: limits.idle,
+                Phase.NEW: limits.first_request,
+                Phase.KNOWN: limits.idle,
+                Phase.RECEIVING: limits.body_seconds,
+            },
+            self._clock.monotonic,
+        )
+        self._sweep: Timer | None = None
 
     @property
     def port(self) -> int:
@@ -97,11 +133,19 @@ class WebhookServer(httputil.HTTPServerConnectionDelegate):
 
         Returns whether all were answered.
         """
-        answered = await self._endpoint.gate.wait_empty(seconds)
-        if self._sweep is not None:
-            self._sweep.cancel()
-        for connection in tuple(self._connections):
-            await connection.close()
+        open_: list[HTTP1ServerConnection] = []
+        try:
+            answered = await self._endpoint.gate.wait_empty(seconds)
+        finally:  # also where nobody waits any more
+            if self._sweep is not None:
+                self._sweep.cancel()
+            self._endpoint.gate.turns.clear()
+            open_ += self._connections
+            for connection in open_:
+                connection.stream.close()
+        if open_:
+            closing = [asyncio.ensure_future(connection.close()) for connection in open_]
+            await asyncio.wait(closing, timeout=CLOSE_SECONDS)
         self._endpoint.deliveries.give_up()
         return answered
 
@@ -112,41 +156,56 @@ class WebhookServer(httputil.HTTPServerConnectionDelegate):
     ) -> httputil.HTTPMessageDelegate:
         """Tornado: a connection waits for its next request."""
         connection = cast("HTTP1ServerConnection", server_conn)
-        self._idle.add(connection, self._time())
-        return Exchange(self._endpoint, self, connection, cast("HTTP1Connection", request_conn))
+        exchange = Exchange(self._endpoint, self, connection, cast("HTTP1Connection", request_conn))
+        if connection in self._connections:
+            if self._connections[connection] is not None:  # else it is new
+                self._phases.enter(connection, Phase.KNOWN if connection in self._known else Phase.IDLE)
+            self._connections[connection] = exchange
+        return exchange
 
     def on_close(self, server_conn: object) -> None:
         """Tornado: a connection has ended."""
         connection = cast("HTTP1ServerConnection", server_conn)
-        self._connections.discard(connection)
-        self._new.discard(connection)
-        self._idle.discard(connection)
+        self._connections.pop(connection, None)
+        self._known.discard(connection)
+        self._phases.leave(connection)
 
-    def begins(self, connection: HTTP1ServerConnection) -> None:
-        """Note that a request's headers have been read: the connection is not idle."""
-        self._new.discard(connection)
-        self._idle.discard(connection)
+    def begins(self, connection: HTTP1ServerConnection, *, body: bool, known: bool) -> None:
+        """Note that a request's headers have been read, whether a body follows, and whether it is let in."""
+        (self._known.add if known else self._known.discard)(connection)
+        if body:
+            self._phases.enter(connection, Phase.RECEIVING)
+        else:
+            self._phases.leave(connection)
 
-    def receives(self, exchange: Exchange) -> None:
-        """Note that a request's body is expected: its time begins."""
-        self._receiving.add(exchange, self._time())
+    def received(self, connection: HTTP1ServerConnection) -> None:
+        """Note that a request has been read to its end."""
+        self._phases.leave(connection)
 
-    def received(self, exchange: Exchange) -> None:
-        """Note that a body is complete, or that nobody waits for it any more."""
-        self._receiving.discard(exchange)
+    def answers(self, connection: HTTP1ServerConnection, *, complete: bool) -> None:
+        """Note that an answer was written, and whether its request had been read to its end."""
+        if connection not in self._connections:
+            return  # its sender is gone
+        if connection.stream.writing():
+            self._phases.enter(connection, Phase.UNREAD)
+        elif complete:
+            self._phases.leave(connection)
+        else:
+            self._phases.enter(connection, Phase.REFUSED)
 
     # --- connections ---
 
     def _accepted(self, stream: iostream.IOStream, peer: Any) -> None:
         if len(self._connections) >= self._most:
-            longest = self._idle.oldest()
-            if longest is None:
+            oldest = (self._phases.oldest(phase) for phase in Phase if phase is not Phase.RECEIVING)
+            closed = next((connection for connection in oldest if connection is not None), None)
+            if closed is None:
                 stream.close()
                 return
-            self._drop(longest)
+            self._drop(closed)
         connection = HTTP1ServerConnection(stream, self._params, peer[0])
-        self._connections.add(connection)
-        self._new.add(connection, self._time())
+        self._connections[connection] = None
+        self._phases.enter(connection, Phase.NEW)
         connection.start_serving(self)
 
     def _drop(self, connection: HTTP1ServerConnection) -> None:
@@ -155,12 +214,16 @@ class WebhookServer(httputil.HTTPServerConnectionDelegate):
         connection.stream.close()
 
     def _swept(self) -> None:
-        now = self._time()
-        for connection in (*self._new.overdue(now), *self._idle.overdue(now)):
-            self._drop(connection)
-        for exchange in self._receiving.overdue(now):
-            exchange.overdue()
-        self._sweep = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._swept)
+        self._sweep = self._clock.call_later(SWEEP_SECONDS, self._swept)  # first: whatever happens below
+        for connection, phase in self._phases.overdue():
+            exchange = self._connections.get(connection)
+            try:
+                if exchange is not None and phase in (Phase.RECEIVING, Phase.REFUSED):
+                    exchange.overdue()
+                else:
+                    self._drop(connection)
+            except Exception as error:  # noqa: BLE001 - a fault with one connection is not the others'
+                log.error("connection_not_closed", error=type(error).__name__, phase=phase.name.lower())
 
     def _refusal(self) -> bytes:
         """Return the whole answer to bytes that are not HTTP."""

@@ -14,9 +14,30 @@ from tests.support.aio import run
 from tests.support.fakes import FakeRefresh
 from tests.support.site import PATH, PING, PUSH, Site, running
 from tests.support.wire import Wire, request, until
+from webhook.http.exchange import Exchange
 from webhook.http.server import ServerError
 from webhook.http.tls import Certificate
 from webhook.limits import Limits
+
+
+async def never_reading(port: int) -> socket.socket:
+    """Connect, and send requests and read no answer until the server takes no more."""
+    sender = socket.socket()
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sender.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sender, ("127.0.0.1", port))
+    requests = request("GET", "/elsewhere") * 1000
+    blocked = 0
+    while blocked < 20:
+        await asyncio.sleep(0.01)
+        try:
+            sender.send(requests)
+            blocked = 0
+        except BlockingIOError:
+            blocked += 1
+        except ConnectionError:
+            break
+    return sender
 
 
 async def test_500_idle_connections_stop_nobody() -> None:
@@ -124,6 +145,73 @@ def test_flood_of_refusals_fills_no_log(caplog: pytest.LogCaptureFixture) -> Non
     assert [
         record for record in caplog.records if record.name != "asyncio"
     ] == []  # slow turns: a busy machine
+
+
+async def test_unread_answers_end_the_connection() -> None:
+    """Whoever sends request after request and reads no answer has a deadline like everyone else."""
+    async with running(Site(limits=Limits(unread=0.2))) as site:
+        sender = await never_reading(site.port)
+        await until(lambda: site.server.connections == 0)
+        sender.close()
+
+
+async def test_connections_are_closed_in_order_of_what_they_wait_for() -> None:
+    """Those whose answers are not read go first, one to a known receiver last."""
+    async with running(Site(limits=Limits(connections=5))) as site:
+        known = await Wire.open(site.port)
+        assert (await known.request("POST", PATH, PING)).code == 200
+        new = await Wire.open(site.port)
+        await until(lambda: site.server.connections == 2)
+        idle = await Wire.open(site.port)
+        assert (await idle.request("GET", "/healthz")).code == 200
+        refused = await Wire.open(site.port)
+        await refused.send(request("POST", "/elsewhere", Content_Length="1000"))
+        assert (await refused.reply()).code == 404
+        unread = await never_reading(site.port)
+        later = []
+        for first in (None, refused, idle, new):
+            later.append(await Wire.open(site.port))
+            assert (await later[-1].request("POST", PATH, PING)).code == 200
+            if first is not None:
+                assert await first.closed() == b""
+        later.append(await Wire.open(site.port))
+        assert await known.closed() == b"", "at last the known one that has been idle longest"
+        for wire in (known, new, idle, refused, *later):
+            await wire.close()
+        unread.close()
+
+
+async def test_a_fault_in_the_sweep_ends_no_other_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time limits outlive whatever goes wrong with one connection."""
+
+    def broken(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with running(Site(limits=Limits(first_request=0.1, body_seconds=0.1))) as site:
+        with monkeypatch.context() as patch, capture_logs() as lines:
+            patch.setattr(Exchange, "overdue", broken)
+            slow = await Wire.open(site.port)
+            await slow.send(request("POST", PATH, Content_Length="100"))
+            await until(lambda: lines)
+        assert [line["event"] for line in lines] == ["connection_not_closed"]
+        silent = await Wire.open(site.port)
+        assert await silent.closed() == b""
+        await slow.close()
+        await silent.close()
+
+
+async def test_end_that_nobody_waits_for_closes_connections_all_the_same() -> None:
+    """A second SIGTERM ends the wait for answers, not the closing."""
+    async with running(Site(FakeRefresh(1))) as site:
+        wire = await Wire.open(site.port)
+        await wire.send(request("POST", PATH, PUSH))
+        await until(lambda: site.endpoint.gate.requests == 1)
+        site.server.stop_accepting()
+        ending = asyncio.ensure_future(site.server.finished(60.0))
+        await asyncio.sleep(0)
+        ending.cancel()
+        assert await wire.closed() == b""
+        await wire.close()
 
 
 # --- start and end ---
