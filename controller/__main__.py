@@ -26,6 +26,7 @@ from controller.runtime.api.errors import ConfigurationError
 from webhook.http.listener import ServerError
 from webhook.http.tls import CertificateError
 from webhook.journal.journal import JournalError
+from webhook.limits import ACR_SECONDS
 
 PROGRAM = "kargo-azure-receiver"
 
@@ -39,6 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     except SettingsError as error:
         return _complain(str(error), 2)
     logs.configure(options.log_level, options.log_format)
+    if options.reply_timeout >= ACR_SECONDS:
+        log.warning("reply_timeout_too_long", seconds=options.reply_timeout, registry_waits=ACR_SECONDS)
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
     _raise_file_limit()
     _use_batch_scheduling()

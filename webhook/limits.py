@@ -75,6 +75,9 @@ class Limits:
         return min(self.connections, max(1, files // 2))
 
 
+ACR_SECONDS = 5.0
+"""Seconds that Azure Container Registry waits for an answer; it never tries again."""
+
 PROJECT_SHARE = 0.75
 """Of anything shared, the part that one Project may use, and of that the part for one receiver."""
 
@@ -94,7 +97,7 @@ TURN_SECONDS = 0.005
 """Seconds of the event loop for work that waits its turn, before others' connections are looked at again."""
 
 REPLY_SECONDS = 4.0
-"""Default of ``--reply-timeout``, seconds from a request's headers to its answer: ACR waits 5 s."""
+"""Default of ``--reply-timeout``, seconds from a request's headers to its answer: below ``ACR_SECONDS``."""
 
 REPOSITORY_CHARACTERS = 256
 """Characters of a repository in a log line: a sender's text must not swell the log."""

@@ -4,11 +4,12 @@ One event name and its data a line, to standard error. A receiver's path is a cr
 as a second fence whatever looks like one is cut out of every line before it is written.
 """
 
+import contextlib
 import json
 import logging
 import re
 import sys
-from typing import Any
+from typing import Any, TextIO, cast
 
 import msgspec
 import structlog
@@ -44,6 +45,18 @@ def read_format(text: str) -> str:
     return name
 
 
+class _Lines:
+    """Standard error, for lines of which one that can't be written is lost: logging must end no work."""
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # a full disk; a closed file
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+
+
 def configure(level: str, log_format: str) -> None:
     """Set up all logging of the process: ``level`` is a name in LEVELS, ``log_format`` json or console."""
     number = LEVELS[level]
@@ -75,10 +88,10 @@ def configure(level: str, log_format: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             min(max(number, logging.DEBUG), logging.CRITICAL)
         ),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Lines())),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_Lines())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 HUNG = """
 import threading
 from controller import __main__
@@ -25,3 +27,14 @@ def test_a_thread_that_hangs_does_not_hold_the_process() -> None:
     assert ended.returncode == 1
     assert '"part_failed"' in ended.stderr
     assert "clean-up of journal" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("timeout", "warns"), [pytest.param("4.9s", False, id="below"), pytest.param("5s", True, id="at")]
+)
+def test_a_reply_timeout_past_the_registrys_patience_is_a_warning(timeout: str, warns: bool) -> None:
+    """Azure Container Registry waits 5 s and never tries again: an answer after that is none."""
+    flags = ["--kubeconfig=/nonexistent", "--publish-status=false", f"--reply-timeout={timeout}"]
+    command = [sys.executable, "-m", "controller", "run", *flags]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert ("reply_timeout_too_long" in ended.stderr) is warns

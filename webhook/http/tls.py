@@ -1,23 +1,28 @@
 """The serving certificate: TLS 1.2 or later, loaded anew when its files change.
 
 Kubernetes updates a mounted Secret by swapping a symbolic link, cert-manager and people write the files one
-after the other: both are seen by looking at the files every other second. New files that can't be used leave
-the old certificate in place and are reported.
+after the other: both are seen by looking at the files every other second. New files that can't be used, or
+whose certificate has expired, leave a valid certificate in place and are reported.
 """
 
-import asyncio
-import base64
 import os
+import re
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
+from controller.runtime.clock import Clock, SystemClock
 from webhook.limits import TLS_FILE, TLS_POLL_SECONDS
 from webhook.ports import TlsMetrics
 
 log = structlog.get_logger()
+
+_VALIDITY = re.compile(
+    rb"(?:\x17\x0d\d{12}Z|\x18\x0f\d{14}Z)(?:\x17\x0d(?P<utc>\d{12}Z)|\x18\x0f(?P<generalized>\d{14}Z))"
+)
+"""A certificate's two times (RFC 5280, section 4.1.2.5) in DER: nothing before them looks like this."""
 
 _Stamp = tuple[tuple[int, int, int, int], ...]
 
@@ -33,22 +38,33 @@ class Certificate:
     be wrapped with; connections that exist keep theirs.
     """
 
-    def __init__(self, cert: str | Path, key: str | Path, *, metrics: TlsMetrics | None = None) -> None:
+    def __init__(
+        self,
+        cert: str | Path,
+        key: str | Path,
+        *,
+        metrics: TlsMetrics | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self._cert = Path(cert)
         self._key = Path(key)
         self._metrics = metrics
+        self._clock = clock or SystemClock()
         self._stamp = self._look()
         self._suspect: _Stamp | None = None
         """Files that could not be used at the last look: reported if the next look finds them unchanged."""
         self.context: ssl.SSLContext
-        self.expires: float
+        self.expires = 0.0
         """Unix time in seconds at which the certificate being served ends."""
         self._load()
+        if self.expires <= self._clock.time():
+            # There is none to serve instead, and a proxy before us may not look at it.
+            log.error("certificate_expired", expires=_date(self.expires))
 
     async def run(self, poll: float = TLS_POLL_SECONDS) -> None:
         """Look at the files every ``poll`` seconds until cancelled."""
         while True:
-            await asyncio.sleep(poll)
+            await self._clock.sleep(poll)
             self.check()
 
     def check(self) -> None:
@@ -68,7 +84,7 @@ class Certificate:
             self._suspect = stamp
             return
         self._stamp = stamp
-        log.info("certificate_reloaded", expires=datetime.fromtimestamp(self.expires, UTC).isoformat())
+        log.info("certificate_reloaded", expires=_date(self.expires))
 
     def _look(self) -> _Stamp:
         """Return what tells one content of the two files from another, without reading them."""
@@ -84,6 +100,8 @@ class Certificate:
 
     def _load(self) -> None:
         expires = not_after(_read(self._cert))
+        if expires <= self._clock.time() < self.expires:
+            raise CertificateError(f"the certificate {self._cert} expired at {_date(expires)}")
         _read(self._key)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -103,6 +121,10 @@ class Certificate:
             self._metrics.certificate(expires)
 
 
+def _date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
 def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
@@ -117,38 +139,21 @@ def _read(path: Path) -> bytes:
 def not_after(pem: bytes) -> float:
     """Return the Unix time in seconds at which the first certificate in ``pem`` ends.
 
-    The standard library tells it of a peer's verified certificate only, so the few fields before it are
-    stepped over here (RFC 5280, section 4.1). Raises CertificateError if there is none.
+    The standard library returns it of a peer's verified certificate only. Raises CertificateError if there
+    is none.
     """
-    begin, end = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
-    _, found, rest = pem.partition(begin)
-    text, closed, _ = rest.partition(end)
-    if not found or not closed:
+    text = pem.decode("latin-1")
+    begin = text.find(ssl.PEM_HEADER)
+    end = text.find(ssl.PEM_FOOTER, begin)
+    if begin < 0 or end < 0:
         raise CertificateError("the certificate's file holds no PEM certificate")
     try:
-        der = base64.b64decode(b"".join(text.split()), validate=True)
-        start, _, _ = _element(der, 0)  # Certificate
-        start, _, _ = _element(der, start)  # TBSCertificate
-        _, stop, tag = _element(der, start)
-        if tag == 0xA0:  # version, which may be missing
-            _, stop, _ = _element(der, stop)  # serialNumber
-        for _ in range(2):  # signature, issuer
-            _, stop, _ = _element(der, stop)
-        start, _, _ = _element(der, stop)  # validity
-        _, stop, _ = _element(der, start)  # notBefore
-        start, stop, tag = _element(der, stop)
+        validity = _VALIDITY.search(ssl.PEM_cert_to_DER_cert(text[begin : end + len(ssl.PEM_FOOTER)]))
+        if validity is None:
+            raise ValueError("no validity")
         # UTCTime has two digits of the year, GeneralizedTime four.
-        form = "%y%m%d%H%M%SZ" if tag == 0x17 else "%Y%m%d%H%M%SZ"
-        return datetime.strptime(der[start:stop].decode("ascii"), form).replace(tzinfo=UTC).timestamp()
-    except (ValueError, IndexError) as error:
+        form = "%y%m%d%H%M%SZ" if validity["utc"] else "%Y%m%d%H%M%SZ"
+        time = (validity["utc"] or validity["generalized"]).decode()
+        return datetime.strptime(time, form).replace(tzinfo=UTC).timestamp()
+    except ValueError as error:
         raise CertificateError("the certificate's file holds a damaged certificate") from error
-
-
-def _element(der: bytes, at: int) -> tuple[int, int, int]:
-    """Return start and end of the content of the DER element that begins ``at``, and its tag."""
-    tag, length, at = der[at], der[at + 1], at + 2
-    if length & 0x80:
-        size = length & 0x7F
-        length = int.from_bytes(der[at : at + size], "big")
-        at += size
-    return at, at + length, tag

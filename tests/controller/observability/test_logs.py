@@ -215,3 +215,18 @@ def test_other_names_are_refused(read: Callable[[str], str], text: str) -> None:
     """The error says which names there are."""
     with pytest.raises(ValueError, match=r"^is n.*(info|json)"):
         read(text)
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_a_line_that_cannot_be_written_is_lost_and_nothing_else(log_format: str) -> None:
+    """On a full disk whoever logs goes on with its work, by structlog and by the standard library."""
+    program = (
+        "import logging, structlog\nfrom controller.observability import logs\n"
+        f"logs.configure('info', {log_format!r})\n"
+        "structlog.get_logger().info('started')\nlogging.getLogger('x').error('failed')\nprint('went on')\n"
+    )
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=full, check=False
+        )
+    assert done.stdout == b"went on\n"

@@ -29,6 +29,16 @@ def issue(authority: trustme.CA, folder: Path, expires: dt.datetime = EXPIRES) -
     (folder / "tls.key").write_bytes(leaf.private_key_pem.bytes())
 
 
+def issue_expired(authority: trustme.CA, folder: Path) -> None:
+    """Write a certificate that was valid until 2012."""
+    ends = dt.datetime(2012, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
+    leaf = authority.issue_cert(
+        "localhost", not_after=ends, not_before=dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+    )
+    (folder / "tls.crt").write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
+    (folder / "tls.key").write_bytes(leaf.private_key_pem.bytes())
+
+
 def load(folder: Path, metrics: FakeTlsMetrics | None = None) -> Certificate:
     return Certificate(folder / "tls.crt", folder / "tls.key", metrics=metrics)
 
@@ -166,6 +176,38 @@ def test_bad_new_files_keep_the_old_ones_and_are_reported_once(authority: trustm
     issue(authority, tmp_path, EXPIRES + dt.timedelta(days=2))
     certificate.check()
     assert certificate.expires == (EXPIRES + dt.timedelta(days=2)).timestamp()
+
+
+def test_expired_certificate_never_replaces_a_valid_one(authority: trustme.CA, tmp_path: Path) -> None:
+    """An old Secret that was put back stops nobody; one that ends sooner is served as asked."""
+    issue(authority, tmp_path)
+    metrics = FakeTlsMetrics()
+    certificate = load(tmp_path, metrics)
+    before = certificate.context
+    issue_expired(authority, tmp_path)
+    with capture_logs() as lines:
+        certificate.check()
+        certificate.check()
+    assert certificate.context is before
+    assert certificate.expires == EXPIRES.timestamp()
+    assert [line["event"] for line in lines] == ["certificate_refused"]
+    assert "tls.crt expired at 2012-01-02T03:04:05" in lines[0]["reason"]
+    assert metrics.refused == 1
+    sooner = EXPIRES - dt.timedelta(days=90)
+    issue(authority, tmp_path, sooner)
+    certificate.check()
+    assert certificate.expires == sooner.timestamp()
+
+
+def test_expired_certificate_at_start_is_served_and_reported(authority: trustme.CA, tmp_path: Path) -> None:
+    """There is no other; a proxy in front may not look at it. One that is valid takes its place."""
+    issue_expired(authority, tmp_path)
+    with capture_logs() as lines:
+        certificate = load(tmp_path)
+    assert [(line["event"], line["log_level"]) for line in lines] == [("certificate_expired", "error")]
+    issue(authority, tmp_path)
+    certificate.check()
+    assert certificate.expires == EXPIRES.timestamp()
 
 
 def test_files_written_one_after_the_other_are_no_fault(authority: trustme.CA, tmp_path: Path) -> None:
