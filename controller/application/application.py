@@ -73,6 +73,7 @@ class Application:
         metrics = Metrics(registry, version=version)
         self.client = Client(
             configuration,
+            clock=clock,
             observer=metrics.api(),
             concurrency=options.refresh_concurrency + OTHER_REQUESTS,
             user_agent=f"{NAME}/{version}",
@@ -223,7 +224,7 @@ async def serve(options: Settings, version: str) -> None:
     Raises ConfigurationError, JournalError or CertificateError for what was set wrong, ServerError for a port
     that can't be had, and PartFailed if a part fails while running.
     """
-    configuration = await load_configuration(options.kubeconfig)
+    configuration = await load_configuration(options.kubeconfig, SystemClock())
     manager = Manager()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

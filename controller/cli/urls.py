@@ -28,6 +28,7 @@ from controller.runtime.api.client import Client
 from controller.runtime.api.configuration import load_configuration
 from controller.runtime.api.errors import ApiError, ConfigurationError, Forbidden, NotFound
 from controller.runtime.api.resource import Resource
+from controller.runtime.clock import SystemClock
 
 FOUND_PROBLEMS, FAILED = 1, 2
 PAGE = 500
@@ -82,8 +83,10 @@ async def run(arguments: argparse.Namespace, environ: Mapping[str, str] = os.env
             or environ.get("SYSTEM_RESOURCES_NAMESPACE")
             or "kargo-system-resources"
         )
+        clock = SystemClock()
         client = Client(
-            await load_configuration(arguments.kubeconfig or environ.get("KUBECONFIG") or None),
+            await load_configuration(arguments.kubeconfig or environ.get("KUBECONFIG") or None, clock),
+            clock=clock,
             user_agent="kargo-azure-receiver",
         )
     except (ValueError, ConfigurationError) as error:

@@ -11,7 +11,8 @@ from functools import cache
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from controller.observability.callback_counter import CallbackCounter
-from controller.runtime.informer.observer import WATCH_RESTART_REASONS
+from controller.runtime.api.client import RequestObserver
+from controller.runtime.informer.observer import WATCH_RESTART_REASONS, InformerObserver
 
 PREFIX = "kargo_azure_receiver"
 
@@ -54,7 +55,7 @@ class QueueMetrics:
         self._retries.inc()
 
 
-class ApiMetrics:
+class ApiMetrics(RequestObserver):
     """Counts requests to the API server, as client-go names them."""
 
     def __init__(self, parent: "Metrics") -> None:
@@ -67,7 +68,7 @@ class ApiMetrics:
         self._duration[verb].observe(seconds)
 
 
-class Metrics:
+class Metrics(InformerObserver):
     """The metrics of one process, in a registry of their own."""
 
     def __init__(self, registry: CollectorRegistry, *, version: str) -> None:

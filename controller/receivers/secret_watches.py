@@ -272,15 +272,19 @@ class SecretWatches:
             self._changed(watch.ref)
 
 
-class _OfMany:
+class _OfMany(InformerObserver):
     """Counts for all Secrets' informers; that one of them is synced says nothing about the kind."""
 
     def __init__(self, observer: InformerObserver) -> None:
-        self.watch_restarted = observer.watch_restarted
-        self.quarantined = observer.quarantined
+        self._observer = observer
 
-    def synced(self, kind: str, synced: bool) -> None:
-        """Do nothing."""
+    def watch_restarted(self, kind: str, reason: str) -> None:
+        """Count it."""
+        self._observer.watch_restarted(kind, reason)
+
+    def quarantined(self, kind: str) -> None:
+        """Count it."""
+        self._observer.quarantined(kind)
 
 
 class _Changes:

@@ -6,7 +6,7 @@ transport.py); answers are judged here.
 
 import contextlib
 from collections.abc import AsyncGenerator, Callable
-from typing import Any, Protocol
+from typing import Any
 
 import aiohttp
 
@@ -22,9 +22,10 @@ from controller.runtime.api.errors import (
 )
 from controller.runtime.api.lines import LineSplitter, LineTooLong
 from controller.runtime.api.resource import Resource
-from controller.runtime.api.transport import NETWORK_FAULTS, Configuration, Transport, said
+from controller.runtime.api.transport import NETWORK_FAULTS, Configuration, Transport, notice_dead_peer, said
 from controller.runtime.api.watch_batching import WatchBatching
-from controller.runtime.clock import Clock, SystemClock
+from controller.runtime.api.wire import is_object
+from controller.runtime.clock import Clock
 
 __all__ = ["Client", "Configuration", "RequestObserver", "Resource", "load_configuration"]
 
@@ -36,14 +37,11 @@ LIST_SECONDS = 60.0
 """For one page of a list; an API server itself gives up on a request after so long."""
 READ_SECONDS = 30.0
 """Between two pieces of a page. A timer for each piece costs more than one for the request."""
-ANSWER_LIMIT = 128 * 1024 * 1024
-"""Bytes of an answer: a page of 500 ordinary objects has 4 to 10 MB."""
+ANSWER_LIMIT = 16 * 1024 * 1024
+"""Bytes of an answer: a page of 500 ordinary objects has 4 to 10 MB, the largest object 3 MB. A page is held
+up to three times (in pieces, joined, and the next one), within a container's memory."""
 ERROR_LIMIT = 1024 * 1024
-"""Bytes of an answer that says no; what is beyond is not read."""
-TICKET_SECONDS = 0.005
-"""Rest of a new connection that a watch may keep. A server sends its TLS session ticket right after the
-handshake; OpenSSL, having read it, keeps its write buffer until it writes next: 12 KB of each watch, were the
-request already sent."""
+"""Bytes that are read of an answer with an error status."""
 CONCURRENCY = 128
 """Connections for requests; the library's default of 100 is for everything, watches included."""
 
@@ -54,22 +52,15 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, a
 MERGE_PATCH = "application/merge-patch+json"
 
 
-class RequestObserver(Protocol):
-    """Counts requests, for client-go's ``rest_client_*`` metrics."""
+class RequestObserver:
+    """Counts requests, for client-go's ``rest_client_*`` metrics; this one counts nothing."""
 
     def request(self, verb: str, method: str, code: str, seconds: float) -> None:
-        """One request ended: a watch when its headers came, any other when its whole answer had.
+        """Count one that ended: a watch when its headers came, any other when its whole answer had.
 
         ``verb`` is ``list``, ``watch``, ``get``, ``patch`` or ``create``; ``method`` the HTTP method;
         ``code`` the HTTP status, or ``<error>`` where there was no answer.
         """
-
-
-class Unobserved:
-    """A RequestObserver that counts nothing."""
-
-    def request(self, verb: str, method: str, code: str, seconds: float) -> None:
-        """Count nothing."""
 
 
 class Client:
@@ -86,22 +77,21 @@ class Client:
         self,
         configuration: Configuration,
         *,
+        clock: Clock,
         observer: RequestObserver | None = None,
         concurrency: int = CONCURRENCY,
-        clock: Clock | None = None,
         user_agent: str = "",
         field_manager: str = "",
         answer_limit: int = ANSWER_LIMIT,
     ) -> None:
-        self._observer = observer or Unobserved()
-        self._clock = clock or SystemClock()
+        self._observer = observer or RequestObserver()
+        self._clock = clock
         self._answer_limit = answer_limit
         self._field_manager = field_manager
         small = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
         page = aiohttp.ClientTimeout(total=LIST_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
         self._requests = Transport(configuration, max(1, concurrency), small, user_agent)
-        # 0: as many as there are informers
-        self._streams = Transport(configuration, 0, page, user_agent, rest=TICKET_SECONDS)
+        self._streams = Transport(configuration, 0, page, user_agent)  # 0: as many as there are informers
 
     async def close(self) -> None:
         """Close all connections."""
@@ -132,7 +122,7 @@ class Client:
 
     async def get(self, resource: Resource, *, namespace: str | None = None, name: str) -> bytes:
         """Return one object, as JSON."""
-        return await self._request("get", "GET", resource, namespace, name, accept=LEAN)
+        return await self._object("get", "GET", resource, namespace, name, accept=LEAN)
 
     async def patch(
         self,
@@ -145,7 +135,7 @@ class Client:
         metadata_only: bool = False,
     ) -> bytes:
         """Apply a JSON merge patch (RFC 7386) and return the object, or just its metadata."""
-        return await self._request(
+        return await self._object(
             "patch",
             "PATCH",
             resource,
@@ -160,7 +150,7 @@ class Client:
 
     async def create(self, resource: Resource, *, namespace: str | None = None, body: bytes) -> bytes:
         """Create an object (or ask a review) and return it."""
-        return await self._request("create", "POST", resource, namespace, None, accept=LEAN, body=body)
+        return await self._object("create", "POST", resource, namespace, None, accept=LEAN, body=body)
 
     async def watch(
         self,
@@ -201,6 +191,7 @@ class Client:
         try:
             if response.status != 200:
                 raise await self._refusal(response, about)
+            notice_dead_peer(response)
             if opened is not None:
                 opened()
             splitter, batching = LineSplitter(), WatchBatching(response)
@@ -218,6 +209,22 @@ class Client:
             raise ConnectionFailed(said(error), **about) from error
         finally:
             response.close()
+
+    async def _object(
+        self,
+        verb: str,
+        method: str,
+        resource: Resource,
+        namespace: str | None,
+        name: str | None,
+        **sent: Any,
+    ) -> bytes:
+        """Send a request whose answer must be the object: a proxy's page with a 200 is no success."""
+        body = await self._request(verb, method, resource, namespace, name, **sent)
+        if not is_object(body, name):
+            about = _about(verb, resource, namespace, name, sent.get("subresource"))
+            raise MalformedResponse("the answer is not the object", **about)
+        return body
 
     async def _request(
         self,

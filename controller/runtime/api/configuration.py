@@ -9,24 +9,33 @@ import contextlib
 import copy
 import logging
 import os
+import signal
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import aiohttp
+import structlog
 import yaml
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 from kubernetes.aio.config.incluster_config import SERVICE_HOST_ENV_NAME, SERVICE_TOKEN_FILENAME
 
 from controller.runtime.api.errors import ConfigurationError
-from controller.runtime.clock import Clock, SystemClock
+from controller.runtime.clock import Clock
 
-REFRESH_SECONDS = 60.0
+RENEWAL_SECONDS = 60.0
 """Between two looks at a kubeconfig's token; client-go rereads token files as often."""
+PLUGIN_SECONDS = 20.0
+"""For a kubeconfig's exec plugin to print credentials: requests wait for it."""
 
 TOKEN = "BearerToken"  # noqa: S105  the library's name for where it keeps the header's value
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
 
 LIBRARY_LOG = logging.getLogger("kubernetes.aio.config.kube_config")
 
@@ -37,7 +46,7 @@ CREDENTIAL_FAULTS = (ConfigException, OSError, ValueError)
 """What reading credentials anew may raise in the middle of a request."""
 
 
-async def load_configuration(kubeconfig: str | None = None) -> Configuration:
+async def load_configuration(kubeconfig: str | None, clock: Clock) -> Configuration:
     """Load ``kubeconfig`` (a path, or several as in ``KUBECONFIG``).
 
     Without one: the environment's ``KUBECONFIG``; else the in-cluster configuration, when running in a Pod;
@@ -51,9 +60,11 @@ async def load_configuration(kubeconfig: str | None = None) -> Configuration:
             load_incluster_config(configuration)  # type: ignore[no-untyped-call]
             refresh = configuration.refresh_api_key_hook
         else:
-            refresh = await _load_kubeconfig(configuration, _existing(paths or "~/.kube/config"))
+            refresh = await _load_kubeconfig(configuration, _existing(paths or "~/.kube/config"), clock)
     except ConfigException as error:
         raise ConfigurationError(_one_line(str(error))) from error
+    except TimeoutError as error:
+        raise ConfigurationError(str(error)) from error
     except OSError as error:
         raise ConfigurationError(
             f"cannot read {error.filename or 'the cluster configuration'}: {error.strerror}"
@@ -68,12 +79,7 @@ async def load_configuration(kubeconfig: str | None = None) -> Configuration:
     return cast("Configuration", configuration)
 
 
-def api_client(
-    configuration: Configuration,
-    connections: int,
-    user_agent: str = "",
-    traces: Sequence[aiohttp.TraceConfig] = (),
-) -> ApiClient:
+def api_client(configuration: Configuration, connections: int, user_agent: str = "") -> ApiClient:
     """Build the library's client with a pool of so many connections; 0 sets no limit.
 
     To be called on a running event loop. Raises ConfigurationError if a certificate can't be loaded.
@@ -84,7 +90,6 @@ def api_client(
     # library's read buffer of 2 MiB per connection is for readline, which is not used.
     own.client_session_kwargs = {
         "trust_env": False,
-        "trace_configs": list(traces),
         "cookie_jar": aiohttp.DummyCookieJar(),
         "read_bufsize": 256 * 1024,
         # On a local network, compressing takes longer than sending.
@@ -115,12 +120,14 @@ def _existing(paths: str) -> str:
     return os.pathsep.join(found)
 
 
-async def _load_kubeconfig(configuration: Configuration, paths: str) -> Refresh | None:
+async def _load_kubeconfig(configuration: Configuration, paths: str, clock: Clock) -> Refresh | None:
     """Load the files of ``paths``; return what keeps their token fresh, if it can change."""
     with _collected_errors() as errors:
         # persist_config=False: never write to the user's file.
-        loader = await load_kube_config(  # type: ignore[no-untyped-call]
-            paths, client_configuration=configuration, persist_config=False
+        loader = await _in_time(
+            load_kube_config(  # type: ignore[no-untyped-call]
+                paths, client_configuration=configuration, persist_config=False
+            )
         )
     if not getattr(loader, "host", None):
         raise ConfigurationError(f"{paths}: the current context's cluster has no server")
@@ -131,15 +138,15 @@ async def _load_kubeconfig(configuration: Configuration, paths: str) -> Refresh 
         if TOKEN not in configuration.api_key and not configuration.cert_file:
             why = _one_line("; ".join(errors)) or "it printed none"
             raise ConfigurationError(f"{paths}: the exec plugin gave no credentials: {why}")
-        return TokenRenewal(loader, loader.load_from_exec_plugin)
+        return TokenRenewal(loader, loader.load_from_exec_plugin, clock)
     if loader.provider == "gcp":
-        return TokenRenewal(loader, loader.load_gcp_token)
+        return TokenRenewal(loader, loader.load_gcp_token, clock)
     if "tokenFile" in user and "token" not in user:
 
         async def reread() -> None:
             loader._load_user_token()  # noqa: SLF001
 
-        return TokenRenewal(loader, reread)
+        return TokenRenewal(loader, reread, clock)
     return None
 
 
@@ -156,22 +163,41 @@ def _collected_errors() -> Iterator[list[str]]:
         LIBRARY_LOG.removeHandler(handler)
 
 
+async def _in_time(work: Awaitable[T]) -> T:
+    """Await what may run an exec plugin; after PLUGIN_SECONDS kill the plugin and raise TimeoutError."""
+    before = _children()
+    try:
+        async with asyncio.timeout(PLUGIN_SECONDS):
+            return await work
+    except TimeoutError:
+        for plugin in _children() - before:  # the library forgets it, and it would run on
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(plugin, signal.SIGKILL)
+        message = f"the kubeconfig's exec plugin gave no credentials within {PLUGIN_SECONDS:g} s"
+        log.warning("credentials_not_renewed", error=message)
+        raise TimeoutError(message) from None
+
+
+def _children() -> set[int]:
+    """Return the process ids of this process's children; none where the system does not list them."""
+    found: set[int] = set()
+    for file in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread that has ended
+            found.update(map(int, file.read_text().split()))
+    return found
+
+
 class TokenRenewal:
     """Renews a kubeconfig's token at most once a minute, before the request that needs it.
 
     Requests that come meanwhile wait for it: an exec plugin runs once, not once per request.
     """
 
-    def __init__(
-        self,
-        loader: Any,
-        renew: Callable[[], Awaitable[Any]],
-        clock: Clock | None = None,
-    ) -> None:
+    def __init__(self, loader: Any, renew: Callable[[], Awaitable[Any]], clock: Clock) -> None:
         self._loader = loader
         self._renew = renew
-        self._monotonic = (clock or SystemClock()).monotonic
-        self._due = self._monotonic() + REFRESH_SECONDS
+        self._monotonic = clock.monotonic
+        self._due = self._monotonic() + RENEWAL_SECONDS
         self._lock: asyncio.Lock | None = None
 
     async def __call__(self, configuration: Configuration) -> None:
@@ -181,8 +207,8 @@ class TokenRenewal:
                 self._lock = asyncio.Lock()
             async with self._lock:
                 if self._monotonic() >= self._due:
-                    self._due = self._monotonic() + REFRESH_SECONDS  # also if it fails: not on each request
-                    await self._renew()
+                    self._due = self._monotonic() + RENEWAL_SECONDS  # also if it fails: not on each request
+                    await _in_time(self._renew())
         token = getattr(self._loader, "token", None)
         if token:
             configuration.api_key[TOKEN] = token

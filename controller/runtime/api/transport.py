@@ -4,8 +4,8 @@
 ``param_serialize`` before it, a fifth of what a patch costs in the client.
 """
 
-import asyncio
 import functools
+import socket
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -23,12 +23,29 @@ __all__ = ["NETWORK_FAULTS", "Configuration", "Transport", "said"]
 NETWORK_FAULTS = (aiohttp.ClientError, HttpProcessingError, OSError, TimeoutError)
 
 
+KEEPALIVE = (15, 5, 3)
+"""Seconds of silence before the kernel asks whether the peer is there, between two questions, and how many
+may go unanswered. A dead watch ends after 30 s at a packet each 15 s; client-go's HTTP/2 pings take 45 s."""
+
+
+def notice_dead_peer(response: aiohttp.ClientResponse) -> None:
+    """Have the kernel end the connection of an answer that does not end, once its peer is gone."""
+    connection = response.connection  # None if the answer has ended already
+    transport = connection.transport if connection is not None else None
+    found = transport.get_extra_info("socket") if transport is not None else None
+    if found is None or not hasattr(socket, "TCP_KEEPIDLE"):
+        return
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    for option, value in zip(options, KEEPALIVE, strict=True):
+        found.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
 class Transport:
     """A pool of connections to one API server, as one user; 0 ``connections`` sets no limit.
 
-    ``bounds`` are the times that a request may take unless it says otherwise. A new connection rests for
-    ``rest`` seconds before its first request. The constructor needs a running event loop and raises
-    ConfigurationError if a certificate can't be loaded.
+    ``bounds`` are the times that a request may take unless it says otherwise. The constructor needs a running
+    event loop and raises ConfigurationError if a certificate can't be loaded.
     """
 
     def __init__(
@@ -37,11 +54,9 @@ class Transport:
         connections: int,
         bounds: aiohttp.ClientTimeout,
         user_agent: str = "",
-        *,
-        rest: float = 0.0,
     ) -> None:
         self._bounds = bounds
-        self._api = api_client(configuration, connections, user_agent, [_resting(rest)] if rest else [])
+        self._api = api_client(configuration, connections, user_agent)
         client = self._api.rest_client
         # The library makes it for its first request; made here, it is closed by the library all the same.
         self._session = client.pool_manager = client._create_pool_manager()  # noqa: SLF001  documented as a hook
@@ -70,7 +85,7 @@ class Transport:
     ) -> aiohttp.ClientResponse:
         """Send a request and return the answer once its headers are there.
 
-        Takes ``headers`` for its own. Raises ConnectionFailed, which tells what the request is ``about``.
+        Adds the credentials to ``headers``. Raises ConnectionFailed with what the request is ``about``.
         """
         api = self._api
         try:
@@ -93,20 +108,11 @@ class Transport:
             raise ConnectionFailed(said(error), **about) from error
 
 
-def _resting(seconds: float) -> aiohttp.TraceConfig:
-    async def rest(*unused: object) -> None:
-        await asyncio.sleep(seconds)
-
-    config = aiohttp.TraceConfig()
-    config.on_connection_create_end.append(rest)
-    return config
-
-
 @functools.lru_cache(maxsize=64)  # a patch's is always the same
 def _encode(query: tuple[tuple[str, str], ...]) -> str:
     return urlencode(query, quote_via=quote)
 
 
 def said(error: BaseException) -> str:
-    """Return what an error says, in one line."""
+    """Return an error's message in one line, or its class where it has none."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -53,6 +53,15 @@ class _Object(msgspec.Struct, gc=False):
     metadata: Meta
 
 
+class _Named(msgspec.Struct, gc=False):
+    name: str = ""
+
+
+class _Answer(msgspec.Struct, gc=False):
+    kind: str
+    metadata: _Named = msgspec.field(default_factory=_Named)
+
+
 class _Version(msgspec.Struct, rename="camel", gc=False):
     resource_version: str
 
@@ -65,6 +74,7 @@ _page = msgspec.json.Decoder(Page)
 _event = msgspec.json.Decoder(Event)
 _object = msgspec.json.Decoder(_Object)
 _bookmark = msgspec.json.Decoder(_Bookmark)
+_answer = msgspec.json.Decoder(_Answer)
 
 
 def parse_page(body: bytes) -> Page:
@@ -92,6 +102,18 @@ def parse_meta(raw: msgspec.Raw) -> Meta:
         return _object.decode(raw).metadata
     except RecursionError:
         return _decode(dict(split(bytes(raw))).get("metadata"), Meta)
+
+
+def is_object(body: bytes, name: str | None) -> bool:
+    """Whether an answer is an object of the API, and the one called ``name`` if that is given."""
+    try:
+        answer = _answer.decode(body)
+    except RecursionError:
+        parts = dict(split(body))
+        answer = _Answer(_decode(parts.get("kind"), str), _decode(parts.get("metadata"), _Named))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+    return answer.kind not in ("", "Status") and name in (None, answer.metadata.name)
 
 
 def parse_version(raw: msgspec.Raw) -> str:

@@ -1,7 +1,7 @@
-"""An informer: list and watch one kind of object into a store, and tell handlers what changes.
+"""An informer: lists and watches one kind of object into a store, and calls handlers for each change.
 
 ``reflector.py`` decides, ``lister.py`` lists into ``mirror.py``, which keeps the store; ``freshness.py`` and
-``pauses.py`` know the times. Here each step that was decided is taken, and the watch is read.
+``informer_delays.py`` know the times. Here each step that was decided is taken, and the watch is read.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from controller.runtime.informer.freshness import Freshness
 from controller.runtime.informer.informer_delays import ForbiddenRetry, InformerDelays
 from controller.runtime.informer.lister import Lister
 from controller.runtime.informer.mirror import Handler, Mirror
-from controller.runtime.informer.observer import WATCH_RESTART_REASONS, InformerObserver, Unobserved
+from controller.runtime.informer.observer import WATCH_RESTART_REASONS, InformerObserver
 from controller.runtime.informer.reflector import Failure
 from controller.runtime.informer.store import Store, Stored
 from controller.runtime.informer.watch_turns import Turns, WatchTurn
@@ -66,7 +66,7 @@ class Informer(Generic[T]):
     - ``on_error(error)`` is called when listing begins to fail, and again only when it fails in another way
       (another class or status); ``on_recovered()`` when it works again. Without ``on_error`` the informer
       logs both itself. A watch that breaks is no such error: it goes on from where it was.
-    - ``on_caught_up()`` is called each time a break ends: see ``liveness.py`` for what that is exactly.
+    - ``on_caught_up()`` is called each time a break ends: see ``freshness.py`` for what that is exactly.
 
     ``run`` must be called once. Everything happens on one event loop.
     """
@@ -103,7 +103,7 @@ class Informer(Generic[T]):
         self._throttle = throttle
         self._watch_turn = WatchTurn(turns)
         self._quiet = on_error is not None
-        self._observer = observer or Unobserved()
+        self._observer = observer or InformerObserver()
         self._errors = ErrorReporter(self._bound_log, on_error, on_recovered)
         self._delays = InformerDelays(start_jitter=start_jitter, forbidden=forbidden_retry, rng=rng)
         self._mirror: Mirror[T] = Mirror(
@@ -123,7 +123,7 @@ class Informer(Generic[T]):
         return self._mirror.store
 
     def add_handler(self, handler: Handler[T]) -> None:
-        """Have ``handler`` told of every change from now on; add it before ``run``."""
+        """Call ``handler`` for every change; to be added before ``run``."""
         self._mirror.handlers.append(handler)
 
     @property
@@ -139,70 +139,62 @@ class Informer(Generic[T]):
 
     @property
     def last_activity(self) -> float:
-        """Monotonic time up to which the store follows the API server; see ``liveness.py``."""
+        """Monotonic time up to which the store follows the API server; see ``freshness.py``."""
         return self._freshness.last_activity
 
     @property
     def caught_up(self) -> bool:
-        """False at first, and whenever a watch broke until that is made up for; see ``liveness.py``."""
+        """False at first, and whenever a watch broke until that is made up for; see ``freshness.py``."""
         return self._freshness.caught_up
 
     @property
     def awaits_turn(self) -> bool:
-        """What was listed is known; what has changed since will be, once the watch had its turn."""
+        """Whether what was listed is known, but the watch still waits for its turn to be opened."""
         return self._watch_turn.waits
 
     async def run(self) -> None:
         """List and watch until cancelled. Raises only what a handler raises, or a bug."""
         self._observer.synced(self.kind, False)
         try:
-            self._state, instructions = reflector.begin()
+            self._state, wait = reflector.begin()
             while True:
-                stimulus: reflector.Stimulus | None = None
-                for instruction in instructions:
-                    stimulus = await self._perform(instruction)
-                assert stimulus is not None, instructions  # noqa: S101  each step ends in something to wait for
-                self._state, instructions = reflector.step(self._state, stimulus)
+                if wait is not None:
+                    delay = self._delays.seconds(wait, self._error, self._clock.monotonic())
+                    await self._clock.sleep(delay)
+                if isinstance(self._state, reflector.Listing):
+                    stimulus = await self._list(self._state)
+                else:
+                    stimulus = await self._watch(self._state.version)
+                self._state, wait = reflector.step(self._state, stimulus)
         finally:
             self._lister.drop()
             self._freshness.broken()
 
-    async def _perform(self, instruction: reflector.Instruction) -> reflector.Stimulus | None:
-        match instruction:
-            case reflector.Wait():
-                delay = self._delays.seconds(instruction, self._error, self._clock.monotonic())
-                await self._clock.sleep(delay)
-                return reflector.Resumed()
-            case reflector.ListPage():
-                return await self._list_page(instruction)
-            case reflector.Publish():
-                await self._mirror.publish()
-                self._published()
-                self._recovered()
-            case reflector.PublishEmpty():
-                self._mirror.begin_list()
-                await self._mirror.publish()
-                self._published()
-            case reflector.OpenWatch(version):
-                return await self._watch(version)
-        return None
-
     # Listing
 
-    async def _list_page(self, page: reflector.ListPage) -> reflector.Stimulus:
+    async def _list(self, listing: reflector.Listing) -> reflector.Stimulus:
         if self._throttle is not None and isinstance(self._error, Forbidden):
             await self._throttle()
         try:
-            return await self._lister.page(page)
+            page = await self._lister.page(listing)
         except ApiError as error:
-            return self._list_failed(error)
+            return await self._list_failed(error)
+        if not page.token:
+            await self._publish()
+            self._error = None
+            self._absent_since = None
+            self._delays.succeeded()
+            self._errors.worked("list", objects=len(self.store))
+        return page
 
-    def _list_failed(self, error: ApiError) -> reflector.Stimulus:
+    async def _list_failed(self, error: ApiError) -> reflector.Stimulus:
         self._error = error
         failure, _ = classify(error)
         if failure not in (Failure.EXPIRED, Failure.TOO_LARGE):  # those have an answer of their own
             self._errors.failed("list", error, stored=len(self.store))
         if self._absent_is_empty and isinstance(error, Forbidden | NotFound) and self._absence_lasts():
+            self._mirror.begin_list()
+            await self._publish()
             return reflector.Absent()
         self._freshness.broken()
         return reflector.ListFailed(failure, retry_after(error))
@@ -213,21 +205,16 @@ class Informer(Generic[T]):
             self._absent_since = now
         return not len(self.store) or now - self._absent_since >= ABSENCE_SECONDS
 
-    def _published(self) -> None:
+    async def _publish(self) -> None:
+        await self._mirror.publish()
         if not self._synced:
             self._synced = True
             if self._syncing is not None:
                 self._syncing.set()
             self._observer.synced(self.kind, True)
-            self._tell("synced", objects=len(self.store))
-        # After that: who is told that the break is over may ask whether the first list was handled.
+            self._log_progress("synced", objects=len(self.store))
+        # Last, since ``on_caught_up`` may ask whether the first list was handled.
         self._freshness.listed(self._lister.begun)
-
-    def _recovered(self) -> None:
-        self._error = None
-        self._absent_since = None
-        self._delays.succeeded()
-        self._errors.worked("list", objects=len(self.store))
 
     # Watching
 
@@ -249,7 +236,7 @@ class Informer(Generic[T]):
                     self._line(line)
         except ApiError as error:
             ended = error
-            if isinstance(error, Forbidden):  # anything else passes; a right comes only if somebody is told
+            if isinstance(error, Forbidden):  # others pass; a right must be reported missing
                 self._errors.failed("watch", error, stored=len(self.store))
         finally:
             self._watch_turn.end()
@@ -259,7 +246,7 @@ class Informer(Generic[T]):
         failure, reason = (None, self._clean_end(lived)) if ended is None else classify(ended)
         self._observer.watch_restarted(self.kind, reason)
         if reason != "closed":
-            self._tell("watch_ended", reason=reason, error=str(ended or ""), lived=round(lived, 3))
+            self._log_progress("watch_ended", reason=reason, error=str(ended or ""), lived=round(lived, 3))
         return reflector.WatchEnded(lived, failure, retry_after(ended))
 
     def _clean_end(self, lived: float) -> str:
@@ -298,13 +285,13 @@ class Informer(Generic[T]):
         self._errors.worked("watch")
         self._freshness.opened()
 
-    # What is said
+    # Logging
 
-    def _tell(self, event: str, **data: Any) -> None:
-        """Log what goes on; quietly where the owner reports errors itself, having hundreds of informers."""
+    def _log_progress(self, event: str, **data: Any) -> None:
+        """Log at info; at debug where the owner reports errors itself, having hundreds of informers."""
         bound = self._bound_log()
         (bound.debug if self._quiet else bound.info)(event, **data)
 
     def _bound_log(self) -> Any:
-        # Made when there is something to say: of hundreds of informers most never have.
+        # Bound when there is something to log: most of hundreds of informers never have.
         return log.bind(kind=self.kind, namespace=self._scope["namespace"])

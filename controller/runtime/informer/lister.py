@@ -1,19 +1,25 @@
-"""Lists one kind of object into the mirror, page by page."""
+"""Lists one kind of object into the mirror, page by page, asking for one page ahead.
 
+The server makes the next page while this one is taken apart: two pages are in memory at most.
+"""
+
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
 from controller.runtime.api.client import Client
 from controller.runtime.api.errors import UNDECODABLE, ApiError, MalformedResponse
 from controller.runtime.api.resource import Resource
-from controller.runtime.api.wire import parse_page
+from controller.runtime.api.wire import parse_page, peek_token
 from controller.runtime.clock import Clock
-from controller.runtime.informer import reflector
 from controller.runtime.informer.mirror import Mirror
-from controller.runtime.informer.pager import Pager
+from controller.runtime.informer.reflector import Listing, Page
 from controller.runtime.informer.store import Stored
 
 T = TypeVar("T", bound=Stored)
+
+SENDING_SECONDS = 0.001
+"""For the request for the next page to be sent before this one, for some 10 ms, has the event loop."""
 
 
 class Lister(Generic[T]):
@@ -30,17 +36,17 @@ class Lister(Generic[T]):
         self._scope = scope
         self._mirror = mirror
         self._clock = clock
-        self._pager = Pager(self._fetch)
+        self._ahead: tuple[str, asyncio.Task[bytes]] | None = None  # a continue token, and its page
         self.begun = 0.0
         """Monotonic time at which the first page of the last list was asked for."""
 
-    async def page(self, page: reflector.ListPage) -> reflector.Page:
+    async def page(self, listing: Listing) -> Page:
         """Handle one page. Raises ApiError, also for an answer that is no list."""
-        if page.first:
+        if not listing.token:
             self._mirror.begin_list()
             self.begun = self._clock.monotonic()
         try:
-            found = parse_page(await self._pager.page(page))
+            found = parse_page(await self._page(listing))
             if not found.version:
                 raise self._malformed("the list has no resourceVersion")
         except ApiError:
@@ -52,16 +58,39 @@ class Lister(Generic[T]):
         if not found.token:
             self.drop()  # whatever the end of the page looked like
         await self._mirror.collect(found.items or [])
-        return reflector.Page(found.token, found.version)
+        return Page(found.token, found.version)
 
     def drop(self) -> None:
         """Give up the page that was asked for ahead, if there is one."""
-        self._pager.drop()
+        if self._ahead is not None:
+            _, asking = self._ahead
+            self._ahead = None
+            asking.cancel()
+            if asking.done() and not asking.cancelled():
+                asking.exception()  # nobody waits for it any more
 
-    async def _fetch(self, page: reflector.ListPage) -> bytes:
-        return await self._client.list_page(
-            self._resource, **self._scope, limit=page.limit, continue_token=page.token or None
+    async def _page(self, listing: Listing) -> bytes:
+        """Return a page's JSON; by then the next one, if there is one, has been asked for."""
+        if self._ahead is None or self._ahead[0] != listing.token:
+            self.drop()
+            self._ask(listing.token, listing.limit)
+        assert self._ahead is not None  # noqa: S101
+        _, asking = self._ahead
+        try:
+            body = await asking
+        finally:
+            self.drop()
+        token = peek_token(body)
+        if token:
+            self._ask(token, listing.limit)
+            await asyncio.sleep(SENDING_SECONDS)
+        return body
+
+    def _ask(self, token: str, limit: int) -> None:
+        page = self._client.list_page(
+            self._resource, **self._scope, limit=limit, continue_token=token or None
         )
+        self._ahead = token, asyncio.ensure_future(page)
 
     def _malformed(self, message: str) -> MalformedResponse:
         return MalformedResponse(

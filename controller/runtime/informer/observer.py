@@ -1,7 +1,5 @@
 """What informers report of themselves, for metrics."""
 
-from typing import Protocol
-
 WATCH_RESTART_REASONS = (
     "closed",  # a clean end, as the server's timeout brings it
     "short",  # a clean end within a second and without an event
@@ -15,8 +13,11 @@ WATCH_RESTART_REASONS = (
 )
 
 
-class InformerObserver(Protocol):
-    """Counts what informers do. ``kind`` is the informer's, ``reason`` one of WATCH_RESTART_REASONS."""
+class InformerObserver:
+    """Counts what informers do; this one counts nothing.
+
+    ``kind`` is the informer's, ``reason`` one of WATCH_RESTART_REASONS.
+    """
 
     def watch_restarted(self, kind: str, reason: str) -> None:
         """A watch ended, or could not be opened; another (or a list) follows."""
@@ -26,16 +27,3 @@ class InformerObserver(Protocol):
 
     def synced(self, kind: str, synced: bool) -> None:
         """False when the informer starts, True once its first list was handled."""
-
-
-class Unobserved:
-    """An InformerObserver that counts nothing."""
-
-    def watch_restarted(self, kind: str, reason: str) -> None:
-        """Count nothing."""
-
-    def quarantined(self, kind: str) -> None:
-        """Count nothing."""
-
-    def synced(self, kind: str, synced: bool) -> None:
-        """Count nothing."""

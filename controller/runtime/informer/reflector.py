@@ -2,12 +2,12 @@
 
 ::
 
-    Paused(Listing) ─Resumed─> Listing ─last Page─> Watching ─Advanced─> Watching (at a newer version)
-         ^                      │ ^ │ ^                │  │ ^
-         └──── ListFailed ──────┘ └─┘ └─ expired, once ┘  └─┘ WatchEnded: again from the same version,
-                                 Page                          at once or after Paused(Watching)
+    Listing ─last Page─> Watching ─Advanced─> Watching (at a newer version)
+      │ ^ ^                │  │ ^
+      └─┘ └─ expired, once ┘  └─┘ WatchEnded: again from the same version
+     Page, ListFailed, Absent
 
-Rules, and where they come from:
+Each step may ask for a wait before the next request. Rules, and where they come from:
 
 - A list comes first, and a watch never begins without the version of a complete list.
 - Pages are collected; only the last one publishes. A failed page is asked for again with its own token.
@@ -27,6 +27,8 @@ from dataclasses import dataclass, replace
 
 PAGE = 500
 """Objects asked for in one page, as client-go's pager does."""
+SHRINK = 4
+"""By which a page's limit is divided where the page was too large: each attempt reads up to the limit."""
 SHORT_LIFE = 1.0
 """Seconds a watch must have lived for its clean end to need no delay."""
 
@@ -51,7 +53,7 @@ class Failure(enum.Enum):
 
 @dataclass(frozen=True)
 class Listing:
-    """A page has been asked for."""
+    """A page is to be asked for; without ``token``, the first, and what was collected is forgotten."""
 
     token: str = ""
     version: str = ""
@@ -63,7 +65,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Watching:
-    """A watch from ``version`` is open, or being opened."""
+    """A watch from ``version`` is open, or to be opened."""
 
     version: str
     events: bool = False
@@ -74,14 +76,7 @@ class Watching:
     """The list before it answered an expiry, and nothing has made progress since."""
 
 
-@dataclass(frozen=True)
-class Paused:
-    """Waiting before going on with ``then``."""
-
-    then: Listing | Watching
-
-
-State = Listing | Watching | Paused
+State = Listing | Watching
 
 
 # Stimuli
@@ -89,7 +84,7 @@ State = Listing | Watching | Paused
 
 @dataclass(frozen=True)
 class Page:
-    """A page came and was collected. An empty ``token`` means that it was the last."""
+    """A page came and was collected. An empty ``token``: it was the last, and the list is published."""
 
     token: str
     version: str
@@ -105,7 +100,7 @@ class ListFailed:
 
 @dataclass(frozen=True)
 class Absent:
-    """There is no such kind, or no right to see it, and that counts as an empty list."""
+    """There is no such kind, or no right to see it: an empty list was published."""
 
 
 @dataclass(frozen=True)
@@ -125,15 +120,7 @@ class WatchEnded:
     retry_after: float | None = None
 
 
-@dataclass(frozen=True)
-class Resumed:
-    """A pause is over."""
-
-
-Stimulus = Page | ListFailed | Absent | Advanced | WatchEnded | Resumed
-
-
-# Instructions: to be carried out in order; the last of them yields the next stimulus.
+Stimulus = Page | ListFailed | Absent | Advanced | WatchEnded
 
 
 class Pause(enum.Enum):
@@ -147,123 +134,70 @@ class Pause(enum.Enum):
 
 @dataclass(frozen=True)
 class Wait:
-    """Wait, at least ``at_least`` seconds; then Resumed."""
+    """Wait before the next request, at least ``at_least`` seconds."""
 
     why: Pause
     at_least: float | None = None
 
 
-@dataclass(frozen=True)
-class ListPage:
-    """Ask for a page. ``first``: forget the pages collected so far."""
-
-    token: str
-    limit: int
-
-    @property
-    def first(self) -> bool:
-        """Whether this begins a list."""
-        return not self.token
-
-
-@dataclass(frozen=True)
-class Publish:
-    """Make the store equal to the collected pages."""
-
-
-@dataclass(frozen=True)
-class PublishEmpty:
-    """Make the store empty."""
-
-
-@dataclass(frozen=True)
-class OpenWatch:
-    """Watch from ``version`` until it ends."""
-
-    version: str
-
-
-Instruction = Wait | ListPage | Publish | PublishEmpty | OpenWatch
-Step = tuple[State, tuple[Instruction, ...]]
+Step = tuple[State, Wait | None]
 
 
 def begin() -> Step:
-    """Return the first state and what to do in it."""
-    return _pause(Listing(), Pause.START)
+    """Return the first state and the wait before it."""
+    return Listing(), Wait(Pause.START)
 
 
 def step(state: State, stimulus: Stimulus) -> Step:
-    """Return the state that follows, and what to do now. Raises ValueError for what can't happen there."""
+    """Return the state that follows and the wait before it. Raises ValueError for what can't happen."""
     match state, stimulus:
-        case Paused(then=Listing() as then), Resumed():
-            return _list(then)
-        case Paused(then=Watching() as then), Resumed():
-            return _watch(then)
-        case Listing(), Page():
-            return _page(state, stimulus)
+        case Listing(), Page(token, version):
+            version = state.version or version
+            if token:
+                return replace(state, token=token, version=version), None
+            return Watching(version, expired=state.expired), None
         case Listing(), ListFailed():
             return _list_failed(state, stimulus)
         case Listing(), Absent():
-            paused, wait = _pause(Listing(), Pause.ABSENT)
-            return paused, (PublishEmpty(), *wait)
+            return Listing(), Wait(Pause.ABSENT)
         case Watching(), Advanced(version, event):
             if version == state.version:  # a server that repeats itself makes no progress
-                return state, ()
-            return replace(state, version=version, events=state.events or event, advanced=True), ()
+                return state, None
+            return replace(state, version=version, events=state.events or event, advanced=True), None
         case Watching(), WatchEnded():
             return _watch_ended(state, stimulus)
     raise ValueError(f"{stimulus} in {state}")
 
 
-def _page(state: Listing, page: Page) -> Step:
-    version = state.version or page.version
-    if page.token:
-        return _list(replace(state, token=page.token, version=version))
-    watching, opening = _watch(Watching(version, expired=state.expired))
-    return watching, (Publish(), *opening)
-
-
 def _list_failed(state: Listing, stimulus: ListFailed) -> Step:
+    backoff = Wait(Pause.BACKOFF, stimulus.retry_after)
     match stimulus.failure:
         case Failure.EXPIRED:
             return _expired(state.expired, stimulus.retry_after, state.limit)
         case Failure.TOO_LARGE if state.limit > 1:
-            return _list(replace(state, limit=state.limit // 2))
+            return replace(state, limit=max(1, state.limit // SHRINK)), None
         case Failure.REFUSED:  # perhaps it is the token that is refused
-            return _pause(replace(state, token="", version=""), Pause.BACKOFF, stimulus.retry_after)
+            return replace(state, token="", version=""), backoff
         case _:
-            return _pause(state, Pause.BACKOFF, stimulus.retry_after)
+            return state, backoff
 
 
 def _watch_ended(state: Watching, end: WatchEnded) -> Step:
     lived = end.lived >= SHORT_LIFE
     expired = state.expired and not (lived and (state.advanced or end.failure in (None, Failure.IDLE)))
     again = Watching(state.version, expired=expired)
+    backoff = Wait(Pause.BACKOFF, end.retry_after)
     match end.failure:
         case Failure.EXPIRED:
             return _expired(expired, end.retry_after)
         case Failure.REFUSED | Failure.TOO_LARGE:  # the same request would bring the same answer
-            return _pause(Listing(expired=expired), Pause.BACKOFF, end.retry_after)
+            return Listing(expired=expired), backoff
         case Failure.RETRY:
-            return _pause(again, Pause.BACKOFF, end.retry_after)
-        case None | Failure.IDLE if not lived and not state.events:
-            return _pause(again, Pause.BACKOFF)
-        case None | Failure.IDLE:
-            return _watch(again)
+            return again, backoff
+        case _:  # a clean end, or an idle connection
+            return again, None if lived or state.events else backoff
 
 
 def _expired(before: bool, retry_after: float | None, limit: int = PAGE) -> Step:
-    listing = Listing(limit=limit, expired=True)
-    return _pause(listing, Pause.BACKOFF, retry_after) if before or retry_after else _list(listing)
-
-
-def _list(state: Listing) -> Step:
-    return state, (ListPage(state.token, state.limit),)
-
-
-def _watch(state: Watching) -> Step:
-    return state, (OpenWatch(state.version),)
-
-
-def _pause(then: Listing | Watching, why: Pause, at_least: float | None = None) -> Step:
-    return Paused(then), (Wait(why, at_least),)
+    wait = Wait(Pause.BACKOFF, retry_after) if before or retry_after else None
+    return Listing(limit=limit, expired=True), wait

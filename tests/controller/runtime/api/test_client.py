@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 import trustme
+from structlog.testing import capture_logs
 
-from controller.runtime.api import errors
+from controller.runtime.api import configuration, errors
 from controller.runtime.api.client import Client, Configuration, Resource, load_configuration
 from tests.support import apiserver
 from tests.support.apiserver import ApiServer, Connection
+from tests.support.clock import FakeClock
 
 WAREHOUSES = Resource("kargo.akuity.io", "v1alpha1", "warehouses")
 SECRETS = Resource("", "v1", "secrets")
@@ -34,7 +36,7 @@ class Requests:
 
 @contextlib.asynccontextmanager
 async def connected(server: ApiServer, **options: Any) -> AsyncIterator[Client]:
-    client = Client(server.configuration(), **options)
+    client = Client(server.configuration(), clock=FakeClock(), **options)
     try:
         yield client
     finally:
@@ -92,7 +94,8 @@ async def test_a_patch_is_a_merge_patch_and_can_ask_for_metadata_only() -> None:
     """Body, content type, field manager and Accept arrive as the API server wants them."""
 
     async def answer(connection: Connection) -> None:
-        await connection.answer(200, {"metadata": {}})
+        name = {"name": "app"} if connection.request.method == "PATCH" else {}
+        await connection.answer(200, {"kind": "Warehouse", "metadata": name})
 
     body = {"metadata": {"annotations": {"a": "ü"}}}
     async with ApiServer(answer) as server, connected(server, field_manager="me") as client:
@@ -104,7 +107,7 @@ async def test_a_patch_is_a_merge_patch_and_can_ask_for_metadata_only() -> None:
             metadata_only=True,
         )
         await client.create(SECRETS, namespace="demo", body=b'{"a":1}')
-    assert json.loads(answered) == {"metadata": {}}
+    assert json.loads(answered) == {"kind": "Warehouse", "metadata": {"name": "app"}}
     patch, create = server.requests
     assert (patch.method, patch.query) == ("PATCH", {"fieldManager": "me"})
     assert patch.headers["content-type"] == "application/merge-patch+json"
@@ -123,6 +126,13 @@ async def _cut_in_chunk(connection: Connection) -> None:
     await connection.head()
     await connection.send(b"ff\r\nonly this")
     connection.writer.close()
+
+
+def _answer(body: bytes | dict[str, Any]) -> apiserver.Script:
+    async def script(connection: Connection) -> None:
+        await connection.answer(200, body)
+
+    return script
 
 
 @pytest.mark.parametrize(
@@ -151,6 +161,43 @@ async def test_every_failure_is_an_api_error(script: apiserver.Script, kind: typ
             assert caught.value.resource == "warehouses.kargo.akuity.io"
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(apiserver.html(200), id="a proxy's page"),
+        pytest.param(apiserver.raw(b"HTTP/1.1 204 No Content\r\n\r\n", close=False), id="204"),
+        pytest.param(apiserver.status(200), id="a Status"),
+        pytest.param(_answer({}), id="no kind"),
+        pytest.param(_answer({"kind": "Warehouse", "metadata": {"name": "other"}}), id="another object"),
+    ],
+)
+async def test_a_success_that_is_not_the_object_is_none(script: apiserver.Script) -> None:
+    """Whoever counts a patch as persisted must have seen the object that the API server stored."""
+    async with ApiServer(script) as server, connected(server) as client:
+        for attempt in (
+            client.get(WAREHOUSES, namespace="demo", name="app"),
+            client.patch(WAREHOUSES, namespace="demo", name="app", body=b"{}", metadata_only=True),
+        ):
+            with pytest.raises(errors.MalformedResponse):
+                await attempt
+
+
+async def test_a_created_object_may_have_no_name() -> None:
+    """A review has none; a proxy's page is no review all the same."""
+    review = _answer({"kind": "SelfSubjectAccessReview", "metadata": {"creationTimestamp": None}})
+    async with ApiServer(review, apiserver.html(201)) as server, connected(server) as client:
+        assert await client.create(SECRETS, body=b"{}")
+        with pytest.raises(errors.MalformedResponse):
+            await client.create(SECRETS, body=b"{}")
+
+
+async def test_an_object_nested_too_deeply_to_decode_is_the_object() -> None:
+    """The API server stores 10,000 levels; what is read of the object decides what becomes of it."""
+    body = b'{"kind":"Warehouse","metadata":{"name":"app"},"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}"
+    async with ApiServer(_answer(body)) as server, connected(server) as client:
+        assert await client.get(WAREHOUSES, name="app") == body
+
+
 async def test_a_refused_connection_is_counted_as_an_error() -> None:
     """With nobody listening: ConnectionFailed, and the observer is told of a request without an answer."""
     observer = Requests()
@@ -176,12 +223,13 @@ async def test_retry_after_is_handed_on() -> None:
 async def test_an_answer_is_bounded(length: int) -> None:
     """An answer at the limit is read, one byte more is refused, and the client goes on working."""
 
+    body = b'{"kind":"Warehouse","metadata":{"name":"app"},"x":"'
+    body += b"x" * (length - len(body) - 2) + b'"}'
+
     async def answer(connection: Connection) -> None:
         await connection.head()
-        for _ in range(length // 100):
-            await connection.chunk(b"x" * 100)
-        if length % 100:
-            await connection.chunk(b"x" * (length % 100))
+        for start in range(0, length, 100):
+            await connection.chunk(body[start : start + 100])
         await connection.end()
 
     server = ApiServer(answer, apiserver.page([]))
@@ -242,6 +290,24 @@ async def test_row_14_a_silent_watch_ends_with_a_reason() -> None:
             await lines(client, idle_seconds=0.05)
 
 
+async def test_row_14_the_kernel_asks_whether_a_watchs_peer_is_there() -> None:
+    """A peer that vanished ends the watch in half a minute, though nothing is ever sent on it."""
+    async with ApiServer(apiserver.watch(("ADDED", {}))) as server, connected(server) as client:
+        stream = client.watch(WAREHOUSES, version="5", timeout_seconds=300, idle_seconds=60)
+        async with contextlib.aclosing(stream):
+            await anext(stream)
+            timers = keepalive_timers(server.port)
+    assert len(timers) == 1
+    assert 0 < int(timers[0], 16) <= 15 * 100
+
+
+def keepalive_timers(port: int) -> list[str]:
+    """Return when, in hundredths of a second (hex), the kernel will ask the peers at this port."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    timers = [cells[5].split(":") for cells in lines if cells[2].endswith(f":{port:04X}")]
+    return [when for kind, when in timers if kind == "02"]
+
+
 async def test_watches_do_not_use_up_the_connections_of_requests() -> None:
     """With more watches open than any pool has room for, a request still gets through."""
     watching = asyncio.Semaphore(0)
@@ -251,7 +317,8 @@ async def test_watches_do_not_use_up_the_connections_of_requests() -> None:
             await connection.head()
             await connection.event("ADDED", {})
             await asyncio.Event().wait()
-        await connection.answer(200, {"metadata": {}})
+        name = connection.request.path.rsplit("/", 1)[-1]
+        await connection.answer(200, {"kind": "Warehouse", "metadata": {"name": name}})
 
     async with ApiServer(script) as server, connected(server, concurrency=2) as client:
 
@@ -301,7 +368,7 @@ async def test_an_unusable_kubeconfig_is_one_line(tmp_path: Path, content: str |
     if content is not None:
         path.write_text(content)
     with pytest.raises(errors.ConfigurationError, match=says) as caught:
-        await load_configuration(str(path))
+        await load_configuration(str(path), FakeClock())
     assert "\n" not in str(caught.value)
 
 
@@ -309,7 +376,71 @@ async def test_a_failing_exec_plugin_is_one_line(tmp_path: Path) -> None:
     """The reason a credential plugin failed for reaches the user."""
     plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "/no/such/plugin"}
     with pytest.raises(errors.ConfigurationError, match=r"exec plugin gave no credentials.*no/such/plugin"):
-        await load_configuration(kubeconfig(tmp_path, "https://127.0.0.1:1", exec=plugin))
+        await load_configuration(kubeconfig(tmp_path, "https://127.0.0.1:1", exec=plugin), FakeClock())
+
+
+CREDENTIAL = {
+    "apiVersion": "client.authentication.k8s.io/v1",
+    "kind": "ExecCredential",
+    "status": {"token": "t"},
+}
+
+
+def exec_plugin(folder: Path, *, answers: int) -> dict[str, object]:
+    """Build a plugin that answers so often, and then writes its process id to ``hung`` and hangs."""
+    script = f"""
+        echo x >> {folder}/runs
+        if [ $(wc -l < {folder}/runs) -gt {answers} ]; then echo $$ > {folder}/hung; exec sleep 60; fi
+        echo '{json.dumps(CREDENTIAL)}'
+    """
+    return {"apiVersion": CREDENTIAL["apiVersion"], "command": "/bin/sh", "args": ["-c", script]}
+
+
+def runs(folder: Path) -> bool:
+    """Whether the plugin that hung is still there."""
+    return Path("/proc", (folder / "hung").read_text().strip()).exists()
+
+
+async def killed(folder: Path) -> bool:
+    """Wait until the plugin that hung is gone, and the event loop has closed its pipes."""
+    for _ in range(500):
+        await asyncio.sleep(0.01)
+        if not runs(folder):
+            await asyncio.sleep(0.1)
+            return True
+    return False
+
+
+async def test_a_hung_exec_plugin_does_not_block_requests_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is killed after a while and logged: one request fails, and those after it use the old token."""
+    monkeypatch.setattr(configuration, "PLUGIN_SECONDS", 0.5)
+    clock = FakeClock()
+    async with ApiServer(apiserver.page([])) as server:
+        user = exec_plugin(tmp_path, answers=1)
+        path = kubeconfig(tmp_path, f"http://127.0.0.1:{server.port}", exec=user)
+        client = Client(await load_configuration(path, clock), clock=clock)
+        await client.list_page(WAREHOUSES, limit=500)
+        await clock.advance(61.0)
+        with capture_logs() as logs, pytest.raises(errors.ConnectionFailed, match=r"within 0\.5 s"):
+            await client.list_page(WAREHOUSES, limit=500)
+        await client.list_page(WAREHOUSES, limit=500)
+        await client.close()
+    assert [entry["event"] for entry in logs] == ["credentials_not_renewed"]
+    assert [request.headers["authorization"] for request in server.requests] == ["Bearer t"] * 2
+    assert await killed(tmp_path)
+
+
+async def test_a_plugin_that_hangs_at_the_start_is_a_wrong_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start does not wait for it for ever."""
+    monkeypatch.setattr(configuration, "PLUGIN_SECONDS", 0.5)
+    path = kubeconfig(tmp_path, "https://127.0.0.1:1", exec=exec_plugin(tmp_path, answers=0))
+    with pytest.raises(errors.ConfigurationError, match=r"no credentials within 0\.5 s"):
+        await load_configuration(path, FakeClock())
+    assert await killed(tmp_path)
 
 
 async def test_a_token_file_is_read_again_and_its_newline_left_out(
@@ -318,17 +449,15 @@ async def test_a_token_file_is_read_again_and_its_newline_left_out(
     """A rotated token is used within a minute, without a restart."""
     token = tmp_path / "token"
     token.write_text("first\n")
-    now = [1_000.0]
-    monkeypatch.setattr("controller.runtime.api.configuration.SystemClock.monotonic", lambda _: now[0])
+    clock = FakeClock()
     async with ApiServer(apiserver.page([])) as server:
         path = kubeconfig(tmp_path, f"http://127.0.0.1:{server.port}", tokenFile=str(token))
         monkeypatch.setenv("KUBECONFIG", path)
-        configuration = await load_configuration(None)
-        client = Client(configuration)
+        client = Client(await load_configuration(None, clock), clock=clock)
         await client.list_page(WAREHOUSES, limit=500)
         token.write_text("second\n")
         await client.list_page(WAREHOUSES, limit=500)
-        now[0] += 61.0
+        await clock.advance(61.0)
         await client.list_page(WAREHOUSES, limit=500)
         await client.close()
     sent = [request.headers["authorization"] for request in server.requests]
@@ -349,7 +478,7 @@ async def test_in_a_pod_the_service_account_is_used_and_its_token_renewed(
     library = "kubernetes.aio.config.incluster_config"
     monkeypatch.setattr(f"{library}.SERVICE_TOKEN_FILENAME", str(token))
     monkeypatch.setattr(f"{library}.SERVICE_CERT_FILENAME", str(ca))
-    configuration: Any = await load_configuration(None)
+    configuration: Any = await load_configuration(None, FakeClock())
     assert configuration.host == "https://127.0.0.1:1"
     assert await configuration.get_api_key_with_prefix("BearerToken") == "bearer first"
     token.write_text("second\n")
@@ -376,7 +505,7 @@ async def test_unreadable_credentials_are_a_failed_request(tmp_path: Path) -> No
         configuration: Any = server.configuration()
         configuration.api_key["BearerToken"] = "Bearer x"
         configuration.refresh_api_key_hook = hook
-        client = Client(configuration)
+        client = Client(configuration, clock=FakeClock())
         with pytest.raises(errors.ConnectionFailed, match="credentials"):
             await client.list_page(WAREHOUSES, limit=500)
         await client.close()
@@ -394,7 +523,7 @@ async def test_the_api_server_must_show_a_certificate_of_the_right_authority(
     ca.issue_cert("127.0.0.1").configure_cert(context)
     async with ApiServer(apiserver.page([]), tls=context) as server:
         configuration = Configuration(host=f"https://127.0.0.1:{server.port}", ssl_ca_cert=str(file))
-        client = Client(configuration)
+        client = Client(configuration, clock=FakeClock())
         if trusted:
             assert await client.list_page(WAREHOUSES, limit=500)
         else:
@@ -408,4 +537,4 @@ async def test_an_unusable_certificate_is_a_configuration_error(tmp_path: Path) 
     file = tmp_path / "ca.pem"
     file.write_text("nonsense")
     with pytest.raises(errors.ConfigurationError, match="certificate"):
-        Client(Configuration(host="https://127.0.0.1:1", ssl_ca_cert=str(file)))
+        Client(Configuration(host="https://127.0.0.1:1", ssl_ca_cert=str(file)), clock=FakeClock())

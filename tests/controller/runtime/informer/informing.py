@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from controller.runtime.api.client import Client, Resource
-from controller.runtime.informer.informer import Informer
+from controller.runtime.informer.informer import Informer, InformerObserver
 from tests.support.apiserver import ApiServer
 from tests.support.clock import FakeClock
 
@@ -44,7 +44,7 @@ class _Wire(msgspec.Struct):
 
 
 @dataclass
-class Recorder:
+class Recorder(InformerObserver):
     """Records what a handler, an InformerObserver and the callbacks are told, and what was decoded."""
 
     changes: list[tuple[str, ...]] = field(default_factory=list)
