@@ -11,7 +11,7 @@ import prometheus_client
 import structlog
 from prometheus_client import CollectorRegistry
 
-from controller.application.gauges import export_informers, export_journal, export_queue, export_unhandled
+from controller.application.gauges import export_informers, export_journal, export_queues, export_unhandled
 from controller.application.informers import Informers
 from controller.cli.settings import Settings
 from controller.cluster.access import AccessReviewer
@@ -140,8 +140,7 @@ class Application:
         handled = HandledTracker(clock, metrics)
         self._informers.warehouses.add_handler(handled)
         export_unhandled(metrics, handled)
-        export_queue(metrics, self._refreshes)
-        export_queue(metrics, self._statuses)
+        export_queues(metrics, (self._refreshes, self._statuses))
         export_informers(metrics, self._informers, clock)
         export_journal(metrics, journal)
 

@@ -7,6 +7,7 @@ name is ever a label. What can be read at any time is read when it is scraped.
 
 from collections.abc import Callable, Iterable
 from functools import cache
+from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
@@ -26,6 +27,7 @@ _LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 4.5, 5
 _LAG = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 _QUEUE = (0.00001, 0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0)
 """Seconds; client-go's, thinned out, with a last bound that an outage reaches."""
+_REQUEST = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 _FANOUT = (0.0, 1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0, 5000.0, 10000.0, 50000.0)
 
 
@@ -73,177 +75,168 @@ class Metrics(InformerObserver):
 
     def __init__(self, registry: CollectorRegistry, *, version: str) -> None:
         self.registry = registry
-        self._queues(registry)
-        self._client(registry)
-        self._webhook(registry)
-        self._refreshing(registry)
-        self._caches(registry)
+        self._declare_queues()
+        self._declare_client()
+        self._declare_webhook()
+        self._declare_refreshing()
+        self._declare_informers()
+        self._declare_journal()
         # The library looks a child up under a lock, after three checks; there are few of them.
         self._answers = cache(self.webhook_requests.labels)
         self._answer_times = cache(self.webhook_duration.labels)
         self._refreshes = cache(self.refreshes.labels)
         Info(f"{PREFIX}_build", "Version of the receiver.", registry=registry).info({"version": version})
 
-    def _queues(self, registry: CollectorRegistry) -> None:
-        def gauge(name: str, text: str) -> Gauge:
-            return Gauge(f"workqueue_{name}", text, ["name"], registry=registry)
+    def _counter(self, name: str, text: str, *labels: str, seen: Iterable[tuple[str, ...]] = ()) -> Counter:
+        """Declare a counter; the combinations of labels that are ``seen`` begin at 0."""
+        counter = Counter(name, text, labels, registry=self.registry)
+        for values in seen:
+            counter.labels(*values)
+        return counter
 
-        self.queue_adds = Counter("workqueue_adds", "Keys that became due.", ["name"], registry=registry)
-        self.queue_retries = Counter("workqueue_retries", "Retries.", ["name"], registry=registry)
-        self.queue_wait = Histogram(
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+
+    def _declare_queues(self) -> None:
+        self.queue_adds = self._counter("workqueue_adds", "Keys that became due.", "name")
+        self.queue_retries = self._counter("workqueue_retries", "Retries.", "name")
+        self.queue_wait = self._histogram(
             "workqueue_queue_duration_seconds",
             "How long a key waits before a worker takes it.",
-            ["name"],
-            buckets=_QUEUE,
-            registry=registry,
+            _QUEUE,
+            "name",
         )
-        self.queue_work = Histogram(
-            "workqueue_work_duration_seconds",
-            "How long a worker has a key.",
-            ["name"],
-            buckets=_QUEUE,
-            registry=registry,
+        self.queue_work = self._histogram(
+            "workqueue_work_duration_seconds", "How long a worker has a key.", _QUEUE, "name"
         )
-        self.queue_depth = gauge("depth", "Keys waiting.")
-        self.queue_unfinished = gauge("unfinished_work_seconds", "Seconds of work in progress.")
-        self.queue_longest = gauge(
-            "longest_running_processor_seconds", "Age of the oldest work in progress in seconds."
+        self.queue_depth = self._gauge("workqueue_depth", "Keys waiting.", "name")
+        self.queue_unfinished = self._gauge(
+            "workqueue_unfinished_work_seconds", "Seconds of work in progress.", "name"
+        )
+        self.queue_longest = self._gauge(
+            "workqueue_longest_running_processor_seconds", "Age of the oldest work in progress.", "name"
         )
 
-    def _client(self, registry: CollectorRegistry) -> None:
-        self.client_requests = Counter(
-            "rest_client_requests",
-            "Requests to the API server by HTTP status.",
-            ["code", "method"],
-            registry=registry,
+    def _declare_client(self) -> None:
+        self.client_requests = self._counter(
+            "rest_client_requests", "Requests to the API server by HTTP status.", "code", "method"
         )
-        self.client_duration = Histogram(
+        self.client_duration = self._histogram(
             "rest_client_request_duration_seconds",
             "Time to the API server's answer; a watch's ends with its headers.",
-            ["verb"],
-            buckets=(0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0),
-            registry=registry,
+            _REQUEST,
+            "verb",
         )
         for verb in VERBS:
             self.client_duration.labels(verb.upper())
 
-    def _webhook(self, registry: CollectorRegistry) -> None:
-        self.webhook_requests = Counter(
+    def _declare_webhook(self) -> None:
+        self.webhook_requests = self._counter(
             f"{PREFIX}_webhook_requests",
             "Answered requests by sender, event and HTTP status.",
-            ["source", "event", "code"],
-            registry=registry,
+            *("source", "event", "code"),
+            seen=(
+                ("acr", "push", "200"),
+                ("acr", "push", "202"),
+                ("acr", "ping", "200"),
+                ("azure-devops", "git.push", "200"),
+                ("azure-devops", "git.push", "202"),
+                ("unknown", "unknown", "400"),
+                ("unknown", "unknown", "404"),
+                ("unknown", "unknown", "503"),
+            ),
         )
-        self.webhook_duration = Histogram(
+        self.webhook_duration = self._histogram(
             f"{PREFIX}_webhook_request_duration_seconds",
             "Time from a request's headers to its answer.",
-            ["source", "event"],
-            buckets=_LATENCY,
-            registry=registry,
+            _LATENCY,
+            *("source", "event"),
         )
-        self.matched_warehouses = Histogram(
-            f"{PREFIX}_matched_warehouses",
-            "Objects that one delivery matched.",
-            buckets=_FANOUT,
-            registry=registry,
+        self.matched_warehouses = self._histogram(
+            f"{PREFIX}_matched_warehouses", "Objects that one delivery matched.", _FANOUT
         )
-        for source, event, code in (
-            ("acr", "push", "200"),
-            ("acr", "push", "202"),
-            ("acr", "ping", "200"),
-            ("azure-devops", "git.push", "200"),
-            ("azure-devops", "git.push", "202"),
-            ("unknown", "unknown", "400"),
-            ("unknown", "unknown", "404"),
-            ("unknown", "unknown", "503"),
-        ):
-            self.webhook_requests.labels(source, event, code)
+        self.certificate_expiry = self._gauge(
+            f"{PREFIX}_certificate_expiry_timestamp_seconds",
+            "Unix time at which the TLS certificate expires, or 0.",
+        )
+        self.certificates_refused = self._counter(
+            f"{PREFIX}_certificates_refused", "New TLS certificate files that could not be used."
+        )
 
-    def _refreshing(self, registry: CollectorRegistry) -> None:
-        self.refreshes = Counter(
+    def _declare_refreshing(self) -> None:
+        self.refreshes = self._counter(
             f"{PREFIX}_refresh",
             "Patches of the refresh annotation by what became of them.",
-            ["kind", "result"],
-            registry=registry,
+            *("kind", "result"),
+            seen=product(REFRESH_KINDS, REFRESH_RESULTS),
         )
-        for kind in REFRESH_KINDS:
-            for result in REFRESH_RESULTS:
-                self.refreshes.labels(kind, result)
-        self.refresh_lag = Histogram(
+        self.refresh_lag = self._histogram(
             f"{PREFIX}_refresh_lag_seconds",
             "Time from an event's arrival to the annotation being persisted.",
-            buckets=_LAG,
-            registry=registry,
+            _LAG,
         )
-
-        self.handled_lag = Histogram(
+        self.handled_lag = self._histogram(
             f"{PREFIX}_handled_lag_seconds",
             "Time from the annotation being persisted to Kargo having handled it.",
-            buckets=_LAG,
-            registry=registry,
+            _LAG,
         )
-        self.unhandled = Gauge(
-            f"{PREFIX}_unhandled_refreshes",
-            "Warehouses whose refresh Kargo has not handled yet.",
-            registry=registry,
+        self.unhandled = self._gauge(
+            f"{PREFIX}_unhandled_refreshes", "Warehouses whose refresh Kargo has not handled yet."
         )
-        self.oldest_unhandled = Gauge(
+        self.oldest_unhandled = self._gauge(
             f"{PREFIX}_oldest_unhandled_refresh_seconds",
             "Longest time that Kargo has left a Warehouse's refresh unhandled.",
-            registry=registry,
         )
-
-    def _caches(self, registry: CollectorRegistry) -> None:
-        def gauge(name: str, text: str, labels: Iterable[str] = ()) -> Gauge:
-            return Gauge(f"{PREFIX}_{name}", text, tuple(labels), registry=registry)
-
-        self.cache_objects = gauge("cache_objects", "Objects in the cache.", ["kind"])
-        self.cache_synced = gauge("cache_synced", "1 once the first list was handled.", ["kind"])
-        self.cache_quarantined = Counter(
-            f"{PREFIX}_cache_quarantined",
-            "Versions of objects that could not be read and were left out.",
-            ["kind"],
-            registry=registry,
-        )
-        self.watch_activity = gauge(
-            "watch_last_activity_seconds", "Seconds since the watch's last sign of life.", ["kind"]
-        )
-        self.watch_restarts = Counter(
-            f"{PREFIX}_watch_restarts",
-            "Watches that ended and began anew, by reason.",
-            ["kind", "reason"],
-            registry=registry,
-        )
-        self.index_urls = gauge("index_urls", "Distinct repository keys in the index.")
-        self.receivers = gauge("receivers", "Azure receivers by state.", ["state"])
-        self.journal_pending = gauge("journal_pending", "Accepted deliveries that are not finished.")
-        self.journal_failures = gauge("journal_failing", "1 while the journal can't be written.")
-        self.journal_write_failures = CallbackCounter(
-            f"{PREFIX}_journal_write_failures", "Failed attempts to write the journal.", registry=registry
-        )
-        self.journal_moved_aside = CallbackCounter(
-            f"{PREFIX}_journal_moved_aside", "Unreadable files of the journal moved aside.", registry=registry
-        )
-        self.certificate_expiry = gauge(
-            "certificate_expiry_timestamp_seconds", "Unix time at which the TLS certificate expires, or 0."
-        )
-        self.certificates_refused = Counter(
-            f"{PREFIX}_certificates_refused",
-            "New TLS certificate files that could not be used.",
-            registry=registry,
-        )
-        self.status_writes = Counter(
+        self.status_writes = self._counter(
             f"{PREFIX}_status_writes",
             "Writes of a config's status by result.",
-            ["result"],
-            registry=registry,
+            "result",
+            seen=product(("written", "conflict", "refused", "disputed")),
         )
-        for result in ("written", "conflict", "refused", "disputed"):
-            self.status_writes.labels(result)
-        for kind in KINDS:
-            self.cache_quarantined.labels(kind)
-            for reason in WATCH_RESTART_REASONS:
-                self.watch_restarts.labels(kind, reason)
+
+    def _declare_informers(self) -> None:
+        self.cache_objects = self._gauge(f"{PREFIX}_cache_objects", "Objects in the cache.", "kind")
+        self.cache_synced = self._gauge(
+            f"{PREFIX}_cache_synced", "1 once the first list was handled.", "kind"
+        )
+        self.cache_quarantined = self._counter(
+            f"{PREFIX}_cache_quarantined",
+            "Versions of objects that could not be read and were left out.",
+            "kind",
+            seen=product(KINDS),
+        )
+        self.watch_activity = self._gauge(
+            f"{PREFIX}_watch_last_activity_seconds", "Seconds since the watch's last sign of life.", "kind"
+        )
+        self.watch_restarts = self._counter(
+            f"{PREFIX}_watch_restarts",
+            "Watches that ended and began anew, by reason.",
+            *("kind", "reason"),
+            seen=product(KINDS, WATCH_RESTART_REASONS),
+        )
+        self.index_urls = self._gauge(f"{PREFIX}_index_urls", "Distinct repository keys in the index.")
+        self.receivers = self._gauge(f"{PREFIX}_receivers", "Azure receivers by state.", "state")
+
+    def _declare_journal(self) -> None:
+        self.journal_pending = self._gauge(
+            f"{PREFIX}_journal_pending", "Accepted deliveries that are not finished."
+        )
+        self.journal_failures = self._gauge(
+            f"{PREFIX}_journal_failing", "1 while the journal can't be written."
+        )
+        self.journal_write_failures = CallbackCounter(
+            f"{PREFIX}_journal_write_failures",
+            "Failed attempts to write the journal.",
+            registry=self.registry,
+        )
+        self.journal_moved_aside = CallbackCounter(
+            f"{PREFIX}_journal_moved_aside",
+            "Unreadable files of the journal moved aside.",
+            registry=self.registry,
+        )
 
     # --- observers handed to the parts that count ---
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import cast
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -10,6 +11,7 @@ from controller.application.gauges import export_journal
 from controller.observability import metrics
 from controller.observability.callback_counter import CallbackCounter
 from controller.observability.metrics import PREFIX, Metrics, read_at_scrape
+from webhook.journal.journal import Journal
 
 NAMES = {
     **{
@@ -163,7 +165,7 @@ def test_gauges_are_read_when_scraped() -> None:
 
 
 @dataclass
-class Journal:
+class FakeJournal:
     """What is measured of a journal."""
 
     pending: int = 0
@@ -174,11 +176,11 @@ class Journal:
 
 def test_the_journals_faults_are_counted() -> None:
     """How often writing failed, and files that were moved aside, are counters: alerts take their rise."""
-    found, journal = Metrics(CollectorRegistry(), version="1"), Journal()
+    found, journal = Metrics(CollectorRegistry(), version="1"), FakeJournal()
     names = [f"{PREFIX}_journal_{name}_total" for name in ("write_failures", "moved_aside")]
     value = found.registry.get_sample_value
     assert [value(name) for name in names] == [0, 0]
-    export_journal(found, journal)
+    export_journal(found, cast("Journal", journal))
     journal.failures, journal.moved_aside = 3, 1
     assert [value(name) for name in names] == [3, 1]
     types = [
