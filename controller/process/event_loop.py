@@ -1,4 +1,4 @@
-"""The event loop: uvloop, with a fault mended that closes other people's files, and with its buffers apart.
+"""The event loop: uvloop, with a fault mended that closes other people's files.
 
 ``create_connection`` of uvloop 0.23 lets go of the socket it was given only if the connection outlives the
 handshake's first turn. One that is reset in that moment, as by an API server that is being killed, leaves
@@ -12,10 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 import uvloop
-
-from controller.process import memory
-
-__all__ = ["Loop"]
 
 
 class Loop(uvloop.Loop):
@@ -33,8 +29,7 @@ class Loop(uvloop.Loop):
         """Connect as uvloop does; whatever comes of it, ``sock`` owns no descriptor afterwards."""
         connect: Any = super().create_connection
         try:
-            with memory.connecting():
-                return await connect(protocol_factory, host, port, sock=sock, **options)
+            return await connect(protocol_factory, host, port, sock=sock, **options)
         finally:
             if sock is not None:
                 sock.detach()

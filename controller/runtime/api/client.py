@@ -6,7 +6,6 @@ transport.py); answers are judged here.
 
 import contextlib
 from collections.abc import AsyncGenerator, Callable
-from typing import Any
 
 import aiohttp
 
@@ -22,7 +21,15 @@ from controller.runtime.api.errors import (
 )
 from controller.runtime.api.lines import LineSplitter, LineTooLong
 from controller.runtime.api.resource import Resource
-from controller.runtime.api.transport import NETWORK_FAULTS, Configuration, Transport, notice_dead_peer, said
+from controller.runtime.api.transport import (
+    LEAN,
+    NETWORK_FAULTS,
+    Configuration,
+    Request,
+    Transport,
+    notice_dead_peer,
+    said,
+)
 from controller.runtime.api.watch_batching import WatchBatching
 from controller.runtime.api.wire import is_object
 from controller.runtime.clock import Clock
@@ -45,9 +52,6 @@ ERROR_LIMIT = 1024 * 1024
 CONCURRENCY = 128
 """Connections for requests; the library's default of 100 is for everything, watches included."""
 
-JSON = "application/json"
-# 1.36 does not know the parameter and takes the next; 1.37 leaves out managedFields, a third of many objects.
-LEAN = "application/json;drop=metadata.managedFields, application/json"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json"
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -111,18 +115,12 @@ class Client:
 
         No resourceVersion is ever given: the list is the newest state, and never goes back in time.
         """
-        query: list[tuple[str, str]] = [("limit", str(limit))]
-        if field_selector:
-            query.append(("fieldSelector", field_selector))
-        if continue_token:
-            query.append(("continue", continue_token))
-        return await self._request(
-            "list", "GET", resource, namespace, None, query=query, accept=LEAN, transport=self._streams
-        )
+        query = {"limit": str(limit), "fieldSelector": field_selector, "continue": continue_token}
+        return await self._send(Request("list", "GET", resource, namespace, query=query), self._streams)
 
     async def get(self, resource: Resource, *, namespace: str | None = None, name: str) -> bytes:
         """Return one object, as JSON."""
-        return await self._object("get", "GET", resource, namespace, name, accept=LEAN)
+        return await self._object(Request("get", "GET", resource, namespace, name))
 
     async def patch(
         self,
@@ -136,21 +134,23 @@ class Client:
     ) -> bytes:
         """Apply a JSON merge patch (RFC 7386) and return the object, or just its metadata."""
         return await self._object(
-            "patch",
-            "PATCH",
-            resource,
-            namespace,
-            name,
-            subresource=subresource,
-            query=[("fieldManager", self._field_manager)],
-            accept=METADATA_ONLY if metadata_only else LEAN,
-            body=body,
-            content_type=MERGE_PATCH,
+            Request(
+                "patch",
+                "PATCH",
+                resource,
+                namespace,
+                name,
+                subresource,
+                query={"fieldManager": self._field_manager},
+                accept=METADATA_ONLY if metadata_only else LEAN,
+                body=body,
+                content_type=MERGE_PATCH,
+            )
         )
 
     async def create(self, resource: Resource, *, namespace: str | None = None, body: bytes) -> bytes:
         """Create an object (or ask a review) and return it."""
-        return await self._object("create", "POST", resource, namespace, None, accept=LEAN, body=body)
+        return await self._object(Request("create", "POST", resource, namespace, body=body))
 
     async def watch(
         self,
@@ -169,28 +169,25 @@ class Client:
         Raises WatchIdle when nothing has come for ``idle_seconds``, and ApiError as all methods do. Iterate
         within ``contextlib.aclosing``, which closes the connection.
         """
-        query = [
-            ("watch", "true"),
-            ("allowWatchBookmarks", "true"),
-            ("resourceVersion", version),
-            ("timeoutSeconds", str(timeout_seconds)),
-        ]
-        if field_selector:
-            query.append(("fieldSelector", field_selector))
-        about = _about("watch", resource, namespace, None, None)
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(timeout_seconds),
+            "fieldSelector": field_selector,
+        }
+        request = Request("watch", "GET", resource, namespace, query=query)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=idle_seconds)
         started = self._clock.monotonic()
         code = "<error>"
         try:
-            response = await self._streams.send(
-                "GET", resource.path(namespace), query, {"Accept": LEAN}, None, about, timeout
-            )
+            response = await self._streams.send(request, timeout)
             code = str(response.status)
         finally:
-            self._observer.request("watch", "GET", code, self._clock.monotonic() - started)
+            self._count(request, code, started)
         try:
             if response.status != 200:
-                raise await self._refusal(response, about)
+                raise await self._refusal(response, request)
             notice_dead_peer(response)
             if opened is not None:
                 opened()
@@ -202,89 +199,59 @@ class Client:
                 if lines:
                     await batching.pause(len(chunk))
         except LineTooLong:
-            raise ResponseTooLarge("a line is beyond the limit", **about) from None
+            raise ResponseTooLarge("a line is beyond the limit", **request.about) from None
         except TimeoutError as error:
-            raise WatchIdle(f"nothing received for {idle_seconds:g} s", **about) from error
+            raise WatchIdle(f"nothing received for {idle_seconds:g} s", **request.about) from error
         except NETWORK_FAULTS as error:
-            raise ConnectionFailed(said(error), **about) from error
+            raise ConnectionFailed(said(error), **request.about) from error
         finally:
             response.close()
 
-    async def _object(
-        self,
-        verb: str,
-        method: str,
-        resource: Resource,
-        namespace: str | None,
-        name: str | None,
-        **sent: Any,
-    ) -> bytes:
+    async def _object(self, request: Request) -> bytes:
         """Send a request whose answer must be the object: a proxy's page with a 200 is no success."""
-        body = await self._request(verb, method, resource, namespace, name, **sent)
-        if not is_object(body, name):
-            about = _about(verb, resource, namespace, name, sent.get("subresource"))
-            raise MalformedResponse("the answer is not the object", **about)
+        body = await self._send(request, self._requests)
+        if not is_object(body, request.name):
+            raise MalformedResponse("the answer is not the object", **request.about)
         return body
 
-    async def _request(
-        self,
-        verb: str,
-        method: str,
-        resource: Resource,
-        namespace: str | None,
-        name: str | None,
-        *,
-        subresource: str | None = None,
-        query: list[tuple[str, str]] | None = None,
-        accept: str = JSON,
-        body: bytes | None = None,
-        content_type: str = JSON,
-        transport: Transport | None = None,
-    ) -> bytes:
-        about = _about(verb, resource, namespace, name, subresource)
-        headers = {"Accept": accept, "Content-Type": content_type}
-        path = resource.path(namespace, name, subresource)
+    async def _send(self, request: Request, transport: Transport) -> bytes:
+        """Send a request and return its whole answer."""
         started = self._clock.monotonic()
         code = "<error>"
         try:
-            response = await (transport or self._requests).send(
-                method, path, query or [], headers, body, about
-            )
+            response = await transport.send(request)
             try:
                 if not 200 <= response.status < 300:
-                    refusal = await self._refusal(response, about)
+                    refusal = await self._refusal(response, request)
                     code = str(response.status)
                     raise refusal
-                answer = await self._read(response, self._answer_limit, about)
+                answer = await _read(response, self._answer_limit, request)
                 code = str(response.status)
                 return answer
             except NETWORK_FAULTS as error:
-                raise ConnectionFailed(said(error), **about) from error
+                raise ConnectionFailed(said(error), **request.about) from error
             finally:
                 response.release()  # back to the pool if it was read to its end, else closed
         finally:
-            self._observer.request(verb, method, code, self._clock.monotonic() - started)
+            self._count(request, code, started)
 
-    async def _read(self, response: aiohttp.ClientResponse, limit: int, about: dict[str, Any]) -> bytes:
-        chunks, size = [], 0
-        async for chunk in response.content.iter_any():
-            size += len(chunk)
-            if size > limit:
-                response.close()
-                raise ResponseTooLarge(f"the answer is larger than {limit} bytes", **about)
-            chunks.append(chunk)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-    async def _refusal(self, response: aiohttp.ClientResponse, about: dict[str, Any]) -> StatusError:
+    async def _refusal(self, response: aiohttp.ClientResponse, request: Request) -> StatusError:
         body = b""
         with contextlib.suppress(MalformedResponse, *NETWORK_FAULTS):  # the status alone says enough
-            body = await self._read(response, ERROR_LIMIT, about)
+            body = await _read(response, ERROR_LIMIT, request)
         retry_after = parse_retry_after(response.headers.get("Retry-After"), self._clock.time())
-        return status_error(response.status, body, retry_after=retry_after, **about)
+        return status_error(response.status, body, retry_after=retry_after, **request.about)
+
+    def _count(self, request: Request, code: str, started: float) -> None:
+        self._observer.request(request.verb, request.method, code, self._clock.monotonic() - started)
 
 
-def _about(
-    verb: str, resource: Resource, namespace: str | None, name: str | None, subresource: str | None
-) -> dict[str, Any]:
-    what = f"{resource}/{subresource}" if subresource else str(resource)
-    return {"verb": verb, "resource": what, "namespace": namespace or None, "name": name}
+async def _read(response: aiohttp.ClientResponse, limit: int, request: Request) -> bytes:
+    chunks, size = [], 0
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > limit:
+            response.close()
+            raise ResponseTooLarge(f"the answer is larger than {limit} bytes", **request.about)
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)

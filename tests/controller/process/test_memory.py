@@ -26,22 +26,16 @@ def apart(size):
     return library.mallinfo2().hblks - before
 
 memory.begin()
-found = [apart(256 * 1024), apart(4 << 20)]
-with memory.connecting():
-    found += [apart(256 * 1024), apart(1024)]
-    with memory.connecting():
-        pass
-    found.append(apart(256 * 1024))
-print(*found, apart(256 * 1024))
+print(apart(256 * 1024), apart(4 << 20))
 """
 
 
 @pytest.mark.process
-def test_only_a_connections_blocks_and_a_pages_lie_apart() -> None:
+def test_only_a_pages_blocks_lie_apart() -> None:
     """Whatever is read from a connection does not, or each read would map and unmap its own."""
     if not memory._glibc or not hasattr(ctypes.CDLL(None), "mallinfo2"):
         pytest.skip("this C library does not tell")
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=30
     )
-    assert done.stdout.split() == ["0", "1", "1", "0", "1", "0"]
+    assert done.stdout.split() == ["0", "1"]
