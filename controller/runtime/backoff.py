@@ -5,6 +5,8 @@ import random
 WATCH_BASE = 0.8
 """Seconds. This and the next are client-go's for a reflector (``tools/cache/reflector.go``)."""
 WATCH_CAP = 30.0
+WATCH_JITTER = 0.5
+"""Part of a delay that is added at most, so that watches which broke together come back apart."""
 WATCH_QUIET = 120.0
 """Seconds without a failure after which the next one counts as the first again."""
 
@@ -15,41 +17,25 @@ RETRY_CAP = 10.0
 
 
 class Backoff:
-    """Delays between attempts at one list+watch: doubling from ``base`` to ``cap`` seconds, spread out.
+    """Delays between attempts at one list+watch: doubling from WATCH_BASE to WATCH_CAP seconds, spread out.
 
     One instance serves both the list and the watch of a reflector, so that a list that works does not excuse
-    a watch that fails each time. Every delay lies between ``base`` and ``cap``; of the nominal delay ``d`` it
-    is a random point in ``d`` … ``d * (1 + jitter)``, so that watches which broke together come back apart.
+    a watch that fails each time.
     """
 
-    def __init__(
-        self,
-        *,
-        base: float = WATCH_BASE,
-        cap: float = WATCH_CAP,
-        factor: float = 2.0,
-        jitter: float = 0.5,
-        reset_after: float = WATCH_QUIET,
-        rng: random.Random | None = None,
-    ) -> None:
-        self._base = base
-        self._top = max(base, cap / (1.0 + jitter))  # the nominal delay whose longest spread is the cap
-        self._cap = cap
-        self._factor = factor
-        self._jitter = jitter
-        self._reset_after = reset_after
-        self._rng = rng or random.Random()  # noqa: S311  spreading, not secrecy
-        self._nominal = base
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._nominal = WATCH_BASE
         self._last: float | None = None
 
     def next(self, now: float) -> float:
         """Count a failure at ``now`` (monotonic seconds) and return the seconds to wait."""
-        if self._last is not None and now - self._last >= self._reset_after:
-            self._nominal = self._base
+        if self._last is not None and now - self._last >= WATCH_QUIET:
+            self._nominal = WATCH_BASE
         self._last = now
-        nominal = self._nominal
-        self._nominal = min(self._top, nominal * self._factor)
-        return min(self._cap, nominal * (1.0 + self._jitter * self._rng.random()))
+        delay = self._nominal * (1.0 + WATCH_JITTER * self._rng.random())
+        self._nominal = min(WATCH_CAP / (1.0 + WATCH_JITTER), self._nominal * 2.0)
+        return delay
 
 
 def retry_delay(

@@ -93,7 +93,7 @@ class ApiServer:
     for the client's next request. Use as an asynchronous context manager.
     """
 
-    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *scripts: Script, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls
         self.scripts: list[Script] = list(scripts)
         self.requests: list[Request] = []
@@ -102,16 +102,20 @@ class ApiServer:
         """What scripts raised, a failed assertion say; raised again when the server is left."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
-        self.port = 0
+        self.port = port
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    def refuse(self) -> None:
+        """Take no more connections."""
         assert self._server is not None
         self._server.close()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.refuse()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

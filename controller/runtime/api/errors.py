@@ -12,7 +12,7 @@
      └─ StatusError                 an answer that says no
          ├─ Unauthorized 401   ├─ Conflict 409   ├─ TooManyRequests 429
          ├─ Forbidden 403      ├─ Expired 410    └─ ServerFault 5xx
-         └─ NotFound 404       └─ Invalid 422
+         ├─ NotFound 404
 
 Errors are told apart by class, status and reason, never by their text. No message holds a header or a token.
 """
@@ -86,7 +86,6 @@ class StatusError(ApiError):
         reason: str = "",
         retry_after: float | None = None,
         details_name: str = "",
-        details_kind: str = "",
         **request: Any,
     ) -> None:
         super().__init__(message, **request)
@@ -97,8 +96,7 @@ class StatusError(ApiError):
         self.retry_after = retry_after
         """Seconds the server asks to wait, never negative; None if it doesn't say."""
         self.details_name = details_name
-        self.details_kind = details_kind
-        """Name, and kind or plural, of the object that the Status is about; empty if it names none."""
+        """Name of the object that the Status is about; empty if it names none."""
 
     def __str__(self) -> str:
         return f"{super().__str__()} ({self.status} {self.reason})"
@@ -128,10 +126,6 @@ class Expired(StatusError):
     """410: the version or continue token is too old for the server; list again."""
 
 
-class Invalid(StatusError):
-    """422: validation refused the object."""
-
-
 class TooManyRequests(StatusError):
     """429: the server asks for fewer requests, usually with ``retry_after``."""
 
@@ -142,7 +136,6 @@ class ServerFault(StatusError):
 
 class _Details(msgspec.Struct, rename="camel"):
     name: str | None = None
-    kind: str | None = None
     retry_after_seconds: int | None = None
 
 
@@ -167,7 +160,6 @@ _CLASSES: dict[int, type[StatusError]] = {
     404: NotFound,
     409: Conflict,
     410: Expired,
-    422: Invalid,
     429: TooManyRequests,
 }
 
@@ -199,7 +191,6 @@ def status_error(
         reason=reason,
         retry_after=retry_after,
         details_name=details.name or "",
-        details_kind=details.kind or "",
         **request,
     )
 

@@ -1,4 +1,4 @@
-"""How long an informer waits before it goes on: the numbers behind the reflector's ``Wait``."""
+"""How long an informer waits before its next request: the numbers behind the reflector's ``Wait``."""
 
 import random
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class InformerDelays:
         self._start_jitter = start_jitter
         self._forbidden = forbidden
         self._forbidden_since: float | None = None
-        self._backoff = Backoff(rng=self._rng)
+        self._backoff = Backoff(self._rng)
 
     def seconds(self, wait: Wait, error: ApiError | None, now: float) -> float:
         """Return how long to wait at ``now`` (monotonic), after ``error`` if there was one."""

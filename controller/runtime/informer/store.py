@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Stored(Protocol):
-    """What every stored object can say of itself; all of it opaque text."""
+    """What every stored object has; all of it opaque text."""
 
     @property
     def namespace(self) -> str:
@@ -34,7 +34,7 @@ T = TypeVar("T", bound=Stored)
 class Store(Generic[T]):
     """A read-only, live view of the objects that an informer holds."""
 
-    # By namespace, then name: no tuple per object (3 MB for 50,000), and a namespace's objects are at hand.
+    # By namespace, then name: no tuple per object (3 MB for 50,000).
     def __init__(self) -> None:
         self._objects: dict[str, dict[str, T]] = {}
         self._count = 0
@@ -52,13 +52,9 @@ class Store(Generic[T]):
         for objects in self._objects.values():
             yield from objects.values()
 
-    def in_namespace(self, namespace: str) -> Iterator[T]:
-        """Iterate over the objects of one namespace, in no order. Don't await in between."""
-        yield from self._objects.get(namespace, {}).values()
-
 
 class StoreWriter(Generic[T]):
-    """The one hand that changes a Store."""
+    """Changes a Store; the informer alone holds it."""
 
     def __init__(self) -> None:
         self.view: Store[T] = Store()

@@ -7,17 +7,29 @@ import pytest
 from controller.runtime.backoff import Backoff, retry_delay
 
 
+class Always(random.Random):
+    """A generator of one number."""
+
+    def __init__(self, number: float) -> None:
+        super().__init__()
+        self._number = number
+
+    def random(self) -> float:
+        return self._number
+
+
 def test_row_15_one_backoff_doubles_from_0_8_to_30_seconds_and_resets() -> None:
     """Delays double between the bounds, and two quiet minutes make the next failure a first one."""
-    backoff = Backoff(jitter=0.0)
-    assert [backoff.next(float(now)) for now in range(8)] == [0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0, 30.0]
-    assert backoff.next(7 + 119.9) == 30.0
-    assert backoff.next(7 + 119.9 + 120.0) == 0.8
+    least, most = Backoff(Always(0.0)), Backoff(Always(1.0))
+    assert [least.next(float(now)) for now in range(7)] == [0.8, 1.6, 3.2, 6.4, 12.8, 20.0, 20.0]
+    assert [most.next(float(now)) for now in range(7)] == pytest.approx([1.2, 2.4, 4.8, 9.6, 19.2, 30, 30])
+    assert least.next(6 + 119.9) == 20.0
+    assert least.next(6 + 119.9 + 120.0) == 0.8
 
 
 def test_row_15_delays_are_spread_within_the_bounds() -> None:
     """Two informers that fail together come back apart, and no jitter leaves the bounds."""
-    one, two = (Backoff(rng=random.Random(seed)) for seed in (1, 2))
+    one, two = (Backoff(random.Random(seed)) for seed in (1, 2))
     first, second = ([backoff.next(0.0) for _ in range(50)] for backoff in (one, two))
     assert all(0.8 <= delay <= 30.0 for delay in first + second)
     assert not set(first) & set(second)

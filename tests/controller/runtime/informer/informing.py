@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from controller.runtime.api.client import Client, Resource
+from controller.runtime.api.client import ANSWER_LIMIT, Client, Resource
 from controller.runtime.informer.informer import Informer, InformerObserver
 from tests.support.apiserver import ApiServer
 from tests.support.clock import FakeClock
@@ -134,11 +134,13 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def informing(server: ApiServer, **options: Any) -> AsyncIterator[Running]:
+async def informing(
+    server: ApiServer, *, answer_limit: int = ANSWER_LIMIT, **options: Any
+) -> AsyncIterator[Running]:
     """Run an informer against ``server`` on a clock that stands still, until the block is left."""
     clock, recorder = FakeClock(), Recorder()
     async with server:
-        client = Client(server.configuration(), clock=clock)
+        client = Client(server.configuration(), clock=clock, answer_limit=answer_limit)
         informer: Informer[Thing] = Informer(
             client,
             WAREHOUSES,
