@@ -15,6 +15,8 @@ FAULTS = [
     pytest.param([fault(Refuse(429, retry_after=1), share=0.5)], id="429"),
     pytest.param([fault(Refuse(500), share=0.5)], id="500"),
     pytest.param([fault(Refuse(503, html=True), share=0.5)], id="503"),
+    pytest.param([fault(Refuse(200, html=True), share=0.5)], id="200-html"),
+    pytest.param([fault(Refuse(204, html=True), "patch", "get", "create", share=0.5)], id="204"),
     pytest.param([fault(Refuse(504), share=0.5)], id="504"),
     pytest.param(
         [fault(Refuse(410, "Expired"), "watch", "list", share=0.5), fault(Expire(), "watch")], id="410"

@@ -1,0 +1,1 @@
+"""Attacks on the running receiver: what one tenant sends or creates must not hurt the others."""
