@@ -31,6 +31,11 @@ _REQUEST = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 _FANOUT = (0.0, 1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0, 5000.0, 10000.0, 50000.0)
 
 
+def _full(name: str) -> str:
+    """Return the whole name: client-go's as it is, any other with PREFIX."""
+    return name if name.startswith(("workqueue_", "rest_client_")) else f"{PREFIX}_{name}"
+
+
 class QueueMetrics:
     """A workqueue's counters, as client-go names them."""
 
@@ -89,16 +94,16 @@ class Metrics(InformerObserver):
 
     def _counter(self, name: str, text: str, *labels: str, seen: Iterable[tuple[str, ...]] = ()) -> Counter:
         """Declare a counter; the combinations of labels that are ``seen`` begin at 0."""
-        counter = Counter(name, text, labels, registry=self.registry)
+        counter = Counter(_full(name), text, labels, registry=self.registry)
         for values in seen:
             counter.labels(*values)
         return counter
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(name, text, labels, registry=self.registry)
+        return Gauge(_full(name), text, labels, registry=self.registry)
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+        return Histogram(_full(name), text, labels, buckets=buckets, registry=self.registry)
 
     def _declare_queues(self) -> None:
         self.queue_adds = self._counter("workqueue_adds", "Keys that became due.", "name")
@@ -135,7 +140,7 @@ class Metrics(InformerObserver):
 
     def _declare_webhook(self) -> None:
         self.webhook_requests = self._counter(
-            f"{PREFIX}_webhook_requests",
+            "webhook_requests",
             "Answered requests by sender, event and HTTP status.",
             *("source", "event", "code"),
             seen=(
@@ -150,90 +155,79 @@ class Metrics(InformerObserver):
             ),
         )
         self.webhook_duration = self._histogram(
-            f"{PREFIX}_webhook_request_duration_seconds",
+            "webhook_request_duration_seconds",
             "Time from a request's headers to its answer.",
             _LATENCY,
             *("source", "event"),
         )
         self.matched_warehouses = self._histogram(
-            f"{PREFIX}_matched_warehouses", "Objects that one delivery matched.", _FANOUT
+            "matched_warehouses", "Objects that one delivery matched.", _FANOUT
         )
         self.certificate_expiry = self._gauge(
-            f"{PREFIX}_certificate_expiry_timestamp_seconds",
-            "Unix time at which the TLS certificate expires, or 0.",
+            "certificate_expiry_timestamp_seconds", "Unix time at which the TLS certificate expires, or 0."
         )
         self.certificates_refused = self._counter(
-            f"{PREFIX}_certificates_refused", "New TLS certificate files that could not be used."
+            "certificates_refused", "New TLS certificate files that could not be used."
         )
 
     def _declare_refreshing(self) -> None:
         self.refreshes = self._counter(
-            f"{PREFIX}_refresh",
+            "refresh",
             "Patches of the refresh annotation by what became of them.",
             *("kind", "result"),
             seen=product(REFRESH_KINDS, REFRESH_RESULTS),
         )
         self.refresh_lag = self._histogram(
-            f"{PREFIX}_refresh_lag_seconds",
-            "Time from an event's arrival to the annotation being persisted.",
-            _LAG,
+            "refresh_lag_seconds", "Time from an event's arrival to the annotation being persisted.", _LAG
         )
         self.handled_lag = self._histogram(
-            f"{PREFIX}_handled_lag_seconds",
+            "handled_lag_seconds",
             "Time from the annotation being persisted to Kargo having handled it.",
             _LAG,
         )
         self.unhandled = self._gauge(
-            f"{PREFIX}_unhandled_refreshes", "Warehouses whose refresh Kargo has not handled yet."
+            "unhandled_refreshes", "Warehouses whose refresh Kargo has not handled yet."
         )
         self.oldest_unhandled = self._gauge(
-            f"{PREFIX}_oldest_unhandled_refresh_seconds",
+            "oldest_unhandled_refresh_seconds",
             "Longest time that Kargo has left a Warehouse's refresh unhandled.",
         )
         self.status_writes = self._counter(
-            f"{PREFIX}_status_writes",
+            "status_writes",
             "Writes of a config's status by result.",
             "result",
             seen=product(("written", "conflict", "refused", "disputed")),
         )
 
     def _declare_informers(self) -> None:
-        self.cache_objects = self._gauge(f"{PREFIX}_cache_objects", "Objects in the cache.", "kind")
-        self.cache_synced = self._gauge(
-            f"{PREFIX}_cache_synced", "1 once the first list was handled.", "kind"
-        )
+        self.cache_objects = self._gauge("cache_objects", "Objects in the cache.", "kind")
+        self.cache_synced = self._gauge("cache_synced", "1 once the first list was handled.", "kind")
         self.cache_quarantined = self._counter(
-            f"{PREFIX}_cache_quarantined",
+            "cache_quarantined",
             "Versions of objects that could not be read and were left out.",
             "kind",
             seen=product(KINDS),
         )
         self.watch_activity = self._gauge(
-            f"{PREFIX}_watch_last_activity_seconds", "Seconds since the watch's last sign of life.", "kind"
+            "watch_last_activity_seconds", "Seconds since the watch's last sign of life.", "kind"
         )
         self.watch_restarts = self._counter(
-            f"{PREFIX}_watch_restarts",
+            "watch_restarts",
             "Watches that ended and began anew, by reason.",
             *("kind", "reason"),
             seen=product(KINDS, WATCH_RESTART_REASONS),
         )
-        self.index_urls = self._gauge(f"{PREFIX}_index_urls", "Distinct repository keys in the index.")
-        self.receivers = self._gauge(f"{PREFIX}_receivers", "Azure receivers by state.", "state")
+        self.index_urls = self._gauge("index_urls", "Distinct repository keys in the index.")
+        self.receivers = self._gauge("receivers", "Azure receivers by state.", "state")
 
     def _declare_journal(self) -> None:
-        self.journal_pending = self._gauge(
-            f"{PREFIX}_journal_pending", "Accepted deliveries that are not finished."
-        )
-        self.journal_failures = self._gauge(
-            f"{PREFIX}_journal_failing", "1 while the journal can't be written."
-        )
+        self.journal_pending = self._gauge("journal_pending", "Accepted deliveries that are not finished.")
+        self.journal_failures = self._gauge("journal_failing", "1 while the journal can't be written.")
         self.journal_write_failures = CallbackCounter(
-            f"{PREFIX}_journal_write_failures",
-            "Failed attempts to write the journal.",
-            registry=self.registry,
+            _full("journal_write_failures"), "Failed attempts to write the journal.", registry=self.registry
         )
         self.journal_moved_aside = CallbackCounter(
-            f"{PREFIX}_journal_moved_aside",
+            _full("journal_moved_aside"),
             "Unreadable files of the journal moved aside.",
             registry=self.registry,
         )
