@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         options = settings.read(arguments)
     except SettingsError as error:
-        return _complain(str(error), 2)
+        return _fail(str(error), 2)
     logs.configure(options.log_level, options.log_format)
     if options.reply_timeout >= ACR_SECONDS:
         log.warning("reply_timeout_too_long", seconds=options.reply_timeout, registry_waits=ACR_SECONDS)
@@ -49,9 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         uvloop.run(serve(options, version()), loop_factory=Loop)
     except (ConfigurationError, JournalError, CertificateError) as error:
-        return _complain(str(error), 2)
+        return _fail(str(error), 2)
     except ServerError as error:
-        return _complain(str(error), 1)
+        return _fail(str(error), 1)
     except PartFailed as error:
         log.critical("part_failed", part=str(error), exc_info=error.__cause__ or error)
         sys.stderr.flush()
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _raise_file_limit() -> None:
-    """Allow as many open files as the system lets us: each watch and each connection is one."""
+    """Raise the limit of open files as far as allowed: each watch and each connection is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -76,7 +76,7 @@ def _use_batch_scheduling() -> None:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
-def _complain(message: str, code: int) -> int:
+def _fail(message: str, code: int) -> int:
     print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
     return code
 

@@ -40,7 +40,7 @@ from webhook.limits import Limits
 NAME = "kargo-azure-receiver"
 """Under which the API server knows us: as its client, and as the author of changes."""
 DRAIN_SECONDS = 5.0
-"""Seconds of answering on after SIGTERM: until every load balancer has learned that this endpoint is gone."""
+"""Seconds of answering after SIGTERM: until every load balancer has removed this endpoint."""
 SECRETS_PATIENCE = 10.0
 """Seconds that the public port waits for the receivers' Secrets, so that a replica that takes over knows
 them; no longer, since one that can't be read must not keep the others waiting."""
@@ -178,7 +178,7 @@ class Application:
             log.warning("secrets_not_read_in_time", seconds=SECRETS_PATIENCE)
 
     async def _resume(self) -> None:
-        """Refresh again what the journal says was accepted and not finished, or came just before the end."""
+        """Refresh again what the journal has as unfinished, or as received just before the end."""
         count = 0
         async for arrival, owed in self._journal.to_resume(window=WINDOW):
             self._deliveries.resume(arrival, owed=owed)

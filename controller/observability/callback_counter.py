@@ -1,4 +1,4 @@
-"""A counter whose value somebody else counts, and which is read when it is scraped.
+"""A counter whose value is kept elsewhere and read when it is scraped.
 
 The client library has this for gauges only; a count that is typed as a gauge makes tools warn, and rates of
 it are wrong in those that go by the type.

@@ -1,6 +1,6 @@
 """Logging: structlog's lines for us, and the same lines for the libraries that use ``logging``.
 
-One event name and its data a line, to standard error. A receiver's path is a credential; nobody logs it, and
+One event name and its data a line, to standard error. A receiver's path is a credential; no call logs it, and
 as a second fence whatever looks like one is cut out of every line before it is written.
 """
 

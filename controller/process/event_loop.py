@@ -26,7 +26,7 @@ class Loop(uvloop.Loop):
         sock: socket.socket | None = None,
         **options: Any,
     ) -> Any:
-        """Connect as uvloop does; whatever comes of it, ``sock`` owns no descriptor afterwards."""
+        """Connect as uvloop does; afterwards ``sock`` owns no descriptor, connected or not."""
         connect: Any = super().create_connection
         try:
             return await connect(protocol_factory, host, port, sock=sock, **options)

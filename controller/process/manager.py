@@ -1,7 +1,7 @@
 """Starts and stops the parts of the process in order, and supervises every task.
 
-A part that ends although nobody asked it to, that raises or that is cancelled ends the process with a
-message: a controller that lives on half dead looks healthy and loses work.
+A part that ends, raises or is cancelled without being asked to ends the process with a message: a controller
+that goes on without it looks healthy and loses work.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""A stand-in for the API client: objects in memory, and requests that fail as a test tells them to."""
+"""A stand-in for the API client: objects in memory, and requests that fail as a test wants."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ class Request:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What an ApiError says of its request."""
+        """The arguments by which an ApiError names its request."""
         return {
             "verb": self.verb,
             "resource": str(self.resource),
@@ -43,7 +43,7 @@ Failure = Callable[[Request], ApiError]
 def refused(
     status: int, message: str = "no", *, retry_after: float | None = None, naming: bool = True
 ) -> Failure:
-    """Fail with the StatusError of this HTTP status; ``naming`` says whether it names the object."""
+    """Fail with the StatusError of this HTTP status; with ``naming`` it names the object."""
 
     def build(request: Request) -> ApiError:
         body = {"kind": "Status", "reason": REASONS.get(status, ""), "message": message, "code": status}

@@ -16,6 +16,7 @@ from controller.runtime.api.errors import (
     ResponseTooLarge,
     StatusError,
     WatchIdle,
+    one_line,
     parse_retry_after,
     status_error,
 )
@@ -28,7 +29,6 @@ from controller.runtime.api.transport import (
     Request,
     Transport,
     notice_dead_peer,
-    said,
 )
 from controller.runtime.api.watch_batching import WatchBatching
 from controller.runtime.api.wire import is_object
@@ -203,7 +203,7 @@ class Client:
         except TimeoutError as error:
             raise WatchIdle(f"nothing received for {idle_seconds:g} s", **request.about) from error
         except NETWORK_FAULTS as error:
-            raise ConnectionFailed(said(error), **request.about) from error
+            raise ConnectionFailed(one_line(error), **request.about) from error
         finally:
             response.close()
 
@@ -229,7 +229,7 @@ class Client:
                 code = str(response.status)
                 return answer
             except NETWORK_FAULTS as error:
-                raise ConnectionFailed(said(error), **request.about) from error
+                raise ConnectionFailed(one_line(error), **request.about) from error
             finally:
                 response.release()  # back to the pool if it was read to its end, else closed
         finally:

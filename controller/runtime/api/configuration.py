@@ -23,7 +23,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 from kubernetes.aio.config.incluster_config import SERVICE_HOST_ENV_NAME, SERVICE_TOKEN_FILENAME
 
-from controller.runtime.api.errors import ConfigurationError
+from controller.runtime.api.errors import ConfigurationError, one_line
 from controller.runtime.clock import Clock
 
 RENEWAL_SECONDS = 60.0
@@ -62,7 +62,7 @@ async def load_configuration(kubeconfig: str | None, clock: Clock) -> Configurat
         else:
             refresh = await _load_kubeconfig(configuration, _existing(paths or "~/.kube/config"), clock)
     except ConfigException as error:
-        raise ConfigurationError(_one_line(str(error))) from error
+        raise ConfigurationError(one_line(error)) from error
     except TimeoutError as error:
         raise ConfigurationError(str(error)) from error
     except OSError as error:
@@ -70,10 +70,10 @@ async def load_configuration(kubeconfig: str | None, clock: Clock) -> Configurat
             f"cannot read {error.filename or 'the cluster configuration'}: {error.strerror}"
         ) from error
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"the kubeconfig is not valid YAML: {_one_line(str(error))}") from error
+        raise ConfigurationError(f"the kubeconfig is not valid YAML: {one_line(error)}") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         # The library reads a kubeconfig without checking its shape.
-        raise ConfigurationError(f"the kubeconfig is not valid: {_one_line(str(error))}") from error
+        raise ConfigurationError(f"the kubeconfig is not valid: {one_line(error)}") from error
     configuration.refresh_api_key_hook = _trimmed(refresh)
     _use_proxy(configuration)
     return cast("Configuration", configuration)
@@ -136,8 +136,8 @@ async def _load_kubeconfig(configuration: Configuration, paths: str, clock: Cloc
         return None
     if "exec" in user:
         if TOKEN not in configuration.api_key and not configuration.cert_file:
-            why = _one_line("; ".join(errors)) or "it printed none"
-            raise ConfigurationError(f"{paths}: the exec plugin gave no credentials: {why}")
+            why = "; ".join(errors) or "it printed none"
+            raise ConfigurationError(one_line(f"{paths}: the exec plugin gave no credentials: {why}"))
         return TokenRenewal(loader, loader.load_from_exec_plugin, clock)
     if loader.provider == "gcp":
         return TokenRenewal(loader, loader.load_gcp_token, clock)
@@ -241,7 +241,3 @@ def _use_proxy(configuration: Configuration) -> None:
     bypassed = urllib.request.proxy_bypass(address.netloc.rpartition("@")[2])
     if configuration.proxy is None and not bypassed:
         configuration.proxy = urllib.request.getproxies().get(address.scheme)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

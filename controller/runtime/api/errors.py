@@ -9,12 +9,12 @@
      │   └─ WatchIdle               a watch sent nothing for longer than its idle bound
      ├─ MalformedResponse           an answer, but not one the Kubernetes API gives
      │   └─ ResponseTooLarge        an answer, or a line of a watch, beyond the limit
-     └─ StatusError                 an answer that says no
+     └─ StatusError                 an answer with an error status
          ├─ Unauthorized 401   ├─ Conflict 409   ├─ TooManyRequests 429
          ├─ Forbidden 403      ├─ Expired 410    └─ ServerFault 5xx
          ├─ NotFound 404
 
-Errors are told apart by class, status and reason, never by their text. No message holds a header or a token.
+Errors differ by class, status and reason, never only by their text. No message holds a header or a token.
 """
 
 import email.utils
@@ -25,6 +25,11 @@ import msgspec
 
 MESSAGE_LIMIT = 2_000
 """Characters of an API server's message that are kept: it may quote the object it refuses."""
+
+
+def one_line(message: object) -> str:
+    """Return an error or a text as one line; the class of an error that has no message."""
+    return " ".join(str(message).split()) or type(message).__name__
 
 
 class ConfigurationError(Exception):
@@ -94,7 +99,7 @@ class StatusError(ApiError):
         self.reason = reason
         """metav1.StatusReason, such as ``AlreadyExists``; from a proxy, the phrase of its HTTP status."""
         self.retry_after = retry_after
-        """Seconds the server asks to wait, never negative; None if it doesn't say."""
+        """Seconds the server asks to wait, never negative; None if it does not ask."""
         self.details_name = details_name
         """Name of the object that the Status is about; empty if it names none."""
 
@@ -107,7 +112,7 @@ class Unauthorized(StatusError):
 
 
 class Forbidden(StatusError):
-    """403: a right is missing, or an admission plugin says no."""
+    """403: a right is missing, or an admission plugin refuses."""
 
 
 class NotFound(StatusError):

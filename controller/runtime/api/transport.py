@@ -16,10 +16,10 @@ from kubernetes.aio.client import Configuration
 from yarl import URL
 
 from controller.runtime.api.configuration import CREDENTIAL_FAULTS, api_client
-from controller.runtime.api.errors import ConnectionFailed
+from controller.runtime.api.errors import ConnectionFailed, one_line
 from controller.runtime.api.resource import Resource
 
-__all__ = ["NETWORK_FAULTS", "Configuration", "Transport", "said"]
+__all__ = ["NETWORK_FAULTS", "Configuration", "Transport"]
 
 # What aiohttp raises besides: ssl's errors and refused connections are OSErrors, timeouts TimeoutErrors.
 NETWORK_FAULTS = (aiohttp.ClientError, HttpProcessingError, OSError, TimeoutError)
@@ -51,7 +51,7 @@ class Request:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What an ApiError says of the request."""
+        """The arguments by which an ApiError names the request."""
         what = f"{self.resource}/{self.subresource}" if self.subresource else str(self.resource)
         return {
             "verb": self.verb,
@@ -124,7 +124,9 @@ class Transport:
                 headers, None, ["BearerToken"], target, request.method, None
             )
         except CREDENTIAL_FAULTS as error:
-            raise ConnectionFailed(f"cannot read the credentials: {said(error)}", **request.about) from error
+            raise ConnectionFailed(
+                f"cannot read the credentials: {one_line(error)}", **request.about
+            ) from error
         try:
             return await self._session.request(
                 request.method,
@@ -135,9 +137,4 @@ class Transport:
                 **self._options,
             )
         except NETWORK_FAULTS as error:
-            raise ConnectionFailed(said(error), **request.about) from error
-
-
-def said(error: BaseException) -> str:
-    """Return an error's message in one line, or its class where it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
+            raise ConnectionFailed(one_line(error), **request.about) from error

@@ -47,7 +47,7 @@ IDLE_SECONDS = 120.0
 
 ABSENCE_SECONDS = 60.0
 """How long a kind must be absent or forbidden until what is stored of it is taken for deleted: an API server
-that starts says 403 to all until it has read its roles, and 404 until it serves its CRDs."""
+that starts answers 403 to all until it has read its roles, and 404 until it serves its CRDs."""
 
 
 class Informer(Generic[T]):
@@ -112,7 +112,7 @@ class Informer(Generic[T]):
         self._lister = Lister(client, resource, self._scope, self._mirror, clock)
         self._freshness = Freshness(clock, on_caught_up)
         self._synced = False
-        self._syncing: asyncio.Event | None = None  # made by whoever waits: of hundreds nobody does
+        self._syncing: asyncio.Event | None = None  # made when somebody waits: for most informers nobody does
         self._state: reflector.State
         self._error: ApiError | None = None  # of the last request, if it failed
         self._absent_since: float | None = None

@@ -25,7 +25,7 @@ SENDING_SECONDS = 0.001
 class Lister(Generic[T]):
     """Asks for the pages, and has the mirror collect what they hold.
 
-    ``scope`` are the client's arguments that say which objects: ``namespace`` and ``field_selector``.
+    ``scope`` holds the client's arguments that select objects: ``namespace`` and ``field_selector``.
     """
 
     def __init__(

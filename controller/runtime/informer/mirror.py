@@ -1,4 +1,4 @@
-"""Keeps a store equal to what lists and watches say, and tells handlers of each difference."""
+"""Keeps a store equal to what lists and watches bring, and calls handlers for each difference."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ DECODE_TURN = 50
 
 
 class Handler(Protocol[H]):
-    """Is told of every change of the store, in order, at once after it, with no ``await`` between.
+    """Is called for every change of the store, in order, right after it, with no ``await`` between.
 
     An exception out of a handler is a bug: it ends the informer, and so the process.
     """

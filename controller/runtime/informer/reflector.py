@@ -14,7 +14,7 @@ Each step may ask for a wait before the next request. Rules, and where they come
   A token that the server no longer takes starts the pages again; there is no unpaged list.
 - Expired (410) lists again at once, once. If it comes again before a watch has made progress: back off.
   Progress is a watch that lived a second or more and came to a newer version, or ended otherwise.
-- A watch that broke goes on from its version: nothing is missed, and the server says 410 if it can't.
+- A watch that broke goes on from its version: nothing is missed, and a server that can't answers 410.
   Only where the server refuses the watch as such (403, 404, 400) is listing again the way to learn why.
 - A watch that ends cleanly is followed by the next at once; if it lived under a second and brought no event,
   it counts as a failure, or a server that hangs up makes a hot loop. A bookmark is no event here.
