@@ -4,6 +4,7 @@ The library (``kubernetes.aio``) is used for configuration, TLS, tokens and tran
 transport.py); answers are judged here.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 
@@ -39,7 +40,7 @@ __all__ = ["Client", "Configuration", "RequestObserver", "Resource", "load_confi
 CONNECT_SECONDS = 10.0
 """To connect and shake hands: a cluster's network answers in milliseconds or not at all."""
 REQUEST_SECONDS = 30.0
-"""For a request about one object, waiting for a free connection included."""
+"""For a request about one object, waiting for a free connection included, and for a watch to be accepted."""
 LIST_SECONDS = 60.0
 """For one page of a list; an API server itself gives up on a request after so long."""
 READ_SECONDS = 30.0
@@ -181,8 +182,11 @@ class Client:
         started = self._clock.monotonic()
         code = "<error>"
         try:
-            response = await self._streams.send(request, timeout)
+            async with asyncio.timeout(REQUEST_SECONDS):  # ``sock_read`` would wait for the idle bound
+                response = await self._streams.send(request, timeout)
             code = str(response.status)
+        except TimeoutError as error:
+            raise ConnectionFailed(f"no answer within {REQUEST_SECONDS:g} s", **request.about) from error
         finally:
             self._count(request, code, started)
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.runtime.api import client as client_module
 from controller.runtime.api import errors
 from tests.controller.runtime.api.connecting import WAREHOUSES, connected, lines
 from tests.support import apiserver
@@ -59,6 +60,14 @@ async def test_row_14_a_silent_watch_ends_with_a_reason() -> None:
     async with ApiServer(apiserver.watch(("ADDED", {}))) as server, connected(server) as client:
         with pytest.raises(errors.WatchIdle):
             await lines(client, idle_seconds=0.05)
+
+
+async def test_row_14_a_watch_that_is_not_accepted_ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An API server that takes the request and goes silent does not keep it for the whole idle bound."""
+    monkeypatch.setattr(client_module, "REQUEST_SECONDS", 0.05)
+    async with ApiServer(apiserver.hang) as server, connected(server) as client:
+        with pytest.raises(errors.ConnectionFailed, match=r"no answer within 0\.05 s"):
+            await lines(client)
 
 
 async def test_row_14_the_kernel_asks_whether_a_watchs_peer_is_there() -> None:
