@@ -1,7 +1,11 @@
 """What came in: an event that concerns repositories or pull requests, and what it is about."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+UNKNOWN = "unknown"
+"""Source and event of an arrival whose body is not understood (yet)."""
 
 
 class Subject(NamedTuple):
@@ -13,20 +17,27 @@ class Subject(NamedTuple):
     """As the sender wrote it: ``registry.azurecr.io/app``, a clone URL, a pull request's page."""
 
 
-class Arrival(NamedTuple):
-    """An event that concerns repositories or a pull request, as it came in."""
+@dataclass(slots=True)
+class Arrival:
+    """One call of a receiver, from its headers on; what is understood of it is filled in on the way.
+
+    The journal keeps it from the moment when its subjects are known; nothing in it changes after that.
+    """
 
     id: str
-    receiver: str
-    """``namespace/name``, or ``cluster/name``."""
-    source: str
+    """Ours, unlike any other: in the answer, the log and the journal."""
+    receiver: str = ""
+    """``namespace/name``, or ``cluster/name``; empty if the path is no receiver's."""
+    source: str = UNKNOWN
     """Which kind of sender: one of a small fixed set."""
-    event: str
+    event: str = UNKNOWN
     """Type of event: one of a small fixed set."""
-    sender_id: str
+    sender_id: str = ""
     """The sender's own id of it, for a person who compares logs; empty if it gave none."""
-    subjects: Sequence[Subject]
-    received: float
-    """Unix time in seconds at which its headers were read."""
+    subjects: Sequence[Subject] = ()
+    received: float = 0.0
+    """Unix time in seconds at which its headers were read: for people, and to say which event is late."""
     delivery_count: int | None = None
     """How often the sender tried before, where it says so (Event Grid)."""
+    began: float = field(default=0.0, compare=False)
+    """Monotonic time of the same moment: the reply budget and all durations run from here."""

@@ -7,15 +7,15 @@ answered only when nothing is outstanding, or when the journal holds what is. Kn
 import asyncio
 import functools
 import re
-import time
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Coroutine, Iterable, Sequence
 from http import HTTPStatus
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
+from controller.runtime.clock import Clock
 from webhook import answers
-from webhook.alarms import Alarms
 from webhook.answers import Answer
 from webhook.arrival import Arrival, Subject
 from webhook.limits import REPLY_SECONDS, REPOSITORY_CHARACTERS, Limits
@@ -46,226 +46,112 @@ class Journal(Protocol):
 
 
 class Delivery:
-    """A delivery in progress, whether its sender is still waiting or not."""
+    """A delivery in progress. Its life is one task: ``answer``, unless nobody asks for one, then ``end``."""
 
-    __slots__ = ("answered", "arrival", "began", "closed", "ready", "recorded", "refresh", "release")
-
-    def __init__(self, arrival: Arrival, began: float, release: Callable[[], None]) -> None:
-        self.arrival = arrival
-        self.began = began
-        """Monotonic time in seconds at which its headers were read."""
-        self.release = release
-        """To be called at its end: the memory that it took is free."""
-        self.refresh: Refresh
-        self.recorded: asyncio.Future[bool]
-        """Whether the journal holds an unfinished row of it, which would be taken up again after a crash."""
-        self.ready: Callable[[Delivery], None] | None = None
-        """To be called when there is an answer, while the sender waits for it."""
-        self.answered: int | None = None
-        """Status of its answer."""
-        self.closed: asyncio.Future[None] | None = None
-        """Made by whoever waits for it to leave the open ones."""
-
-
-class Deliveries:
-    """Sees deliveries through.
-
-    A delivery is open from ``begin`` until nothing of it is outstanding and its journal row says so. A
-    superseded one is closed once the rows of those that carry it are committed or done, never before.
-    """
+    __slots__ = ("_deliveries", "arrival", "carriers", "recorded", "refresh", "task")
 
     def __init__(
-        self,
-        dispatcher: Dispatcher,
-        journal: Journal,
-        metrics: WebhookMetrics,
-        *,
-        reply_seconds: float = REPLY_SECONDS,
-        limits: Limits | None = None,
-        now: Callable[[], float] = time.monotonic,
+        self, deliveries: "Deliveries", arrival: Arrival, refresh: Refresh, recorded: "asyncio.Future[bool]"
     ) -> None:
-        self._dispatcher = dispatcher
-        self._journal = journal
-        self._metrics = metrics
-        self._reply_seconds = reply_seconds
-        self._now = now
-        self._open: dict[str, Delivery] = {}
-        self._waiting: Alarms[Delivery] = Alarms(self._answerable)
-        """Those whose senders wait, until their reply budget is used up."""
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._not_kept = answers.unavailable(
-            "the event could neither be carried out in time nor be kept for later",
-            (limits or Limits()).retry_after,
-        )
+        self._deliveries = deliveries
+        self.arrival = arrival
+        self.refresh = refresh
+        self.recorded = recorded
+        """Whether the journal holds an unfinished row of it, which would be taken up again after a crash."""
+        self.carriers: Sequence[Delivery] = ()
+        """Once it ends: the open deliveries that carry what was outstanding here."""
+        self.task: asyncio.Task[None]
 
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def begin(self, arrival: Arrival, began: float, release: Callable[[], None] = lambda: None) -> Delivery:
-        """Request the refreshes and queue the journal row; returns at once. ``release`` is called at the end.
-
-        No patch starts before the row is queued: both happen here, with no ``await`` between.
-        """
-        delivery = Delivery(arrival, began, release)
-        # Open before it is dispatched: that may supersede another, which then looks for it here.
-        self._open[arrival.id] = delivery
-        try:
-            delivery.refresh = self._dispatch(arrival)
-            matched = delivery.refresh.matched
-            delivery.recorded = self._journal.record(arrival, matched)
-        except BaseException:
-            del self._open[arrival.id]
-            release()
-            raise
-        self._metrics.matched(matched)
-        return delivery
-
-    def follow(self, delivery: Delivery, ready: Callable[[Delivery], None]) -> None:
-        """Have ``ready`` called once there is an ``answer``, at the latest when the reply budget is used up.
-
-        Never before this returns. (No task waits, since one for each delivery, with a timer and a future of
-        its own, would take a twentieth of all processor time in a burst.)
-        """
-        delivery.ready = ready
-        refresh, recorded = delivery.refresh, delivery.recorded
-        left = delivery.began + self._reply_seconds - self._now()
-        self._waiting.add(delivery, left)
-        if not refresh.matched or (refresh.failing and not refresh.done):
-            # Nothing to wait for, but a Warehouse that is seen later must find this delivery; or no point in
-            # waiting for a retry.
-            if not recorded.done():
-                self._journal.hasten()
-            recorded.add_done_callback(lambda _: self._answerable(delivery))
-            return
-        if left < HURRY_SECONDS and not refresh.done:
-            self._journal.hasten()
-        # A turn later each: a patch ends many, and knows nothing of senders.
-        soon = asyncio.get_running_loop().call_soon
-        refresh.on_done(functools.partial(soon, self._answerable, delivery))
-
-    def answer(self, delivery: Delivery) -> Answer:
-        """Return the answer to a sender that waits for no more than there is now; to be asked for once."""
-        refresh = delivery.refresh
-        if refresh.done or _stands(delivery):
-            answer = answers.refreshed(
-                "promotion" if delivery.arrival.subjects[0].kind == "pull_request" else "warehouse",
-                refresh.matched,
-                refresh.persisted,
-                refresh.rejected,
-                done=refresh.done,
-            )
+    async def answer(self) -> Answer:
+        """Return the answer once there is one, at the latest when the reply budget is used up."""
+        deliveries, refresh, recorded = self._deliveries, self.refresh, self.recorded
+        left = self.arrival.began + deliveries.reply_seconds - deliveries.clock.monotonic()
+        # No point in waiting for a retry. And where nothing matched, a Warehouse that is seen later must find
+        # this delivery, after a crash too.
+        only_the_row = not refresh.matched or (refresh.failing and not refresh.done)
+        if not recorded.done() and (only_the_row or (left < HURRY_SECONDS and not refresh.done)):
+            deliveries.journal.hasten()
+        if only_the_row:
+            enough = asyncio.get_running_loop().create_future()
+            recorded.add_done_callback(functools.partial(_wake, enough))
         else:
-            answer = self._not_kept
-        # A turn later, when the answer has been written: the sender need not wait for a log line.
-        asyncio.get_running_loop().call_soon(self._answered, delivery, answer.code)
-        return answer
-
-    def give_up(self) -> None:
-        """Answer nobody who still waits; the deliveries go on as if their senders had been answered."""
-        for delivery in self._waiting.clear():
-            delivery.ready = None
-            self._detach(delivery)
-
-    def resume(self, arrival: Arrival, *, owed: bool) -> None:
-        """Match and refresh again, at start, a delivery that the journal holds.
-
-        ``owed`` says whether its row is an unfinished one; a finished one is resumed for the sake of
-        Warehouses that were not seen in time, and its row stays as it is. The oldest go first.
-        """
-        delivery = Delivery(arrival, self._now(), lambda: None)
-        delivery.recorded = asyncio.get_running_loop().create_future()
-        delivery.recorded.set_result(owed)
-        self._open[arrival.id] = delivery
-        delivery.refresh = self._dispatch(arrival)
-        self._detach(delivery)
-
-    async def close(self) -> None:
-        """Stop waiting for what is open: the journal keeps it."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _dispatch(self, arrival: Arrival) -> Refresh:
-        return self._dispatcher.dispatch(
-            arrival.receiver, arrival.subjects, arrival.received, delivery=arrival.id
+            enough = self._refreshed()
+        timer = deliveries.clock.call_later(left, functools.partial(_wake, enough))
+        try:
+            await enough
+        finally:
+            timer.cancel()
+        if not refresh.done and not (recorded.done() and recorded.result()):
+            return deliveries.not_kept
+        return answers.refreshed(
+            "promotion" if self.arrival.subjects[0].kind == "pull_request" else "warehouse",
+            refresh.matched,
+            refresh.persisted,
+            refresh.rejected,
+            done=refresh.done,
         )
 
-    def _answerable(self, delivery: Delivery) -> None:
-        """Whatever the sender waited for has come, or its time is up: whichever is first."""
-        ready, delivery.ready = delivery.ready, None
-        if ready is not None:
-            self._waiting.discard(delivery)
-            ready(delivery)
+    async def end(self, code: int | None = None) -> None:
+        """Wait for what is outstanding, then close the row in the journal, or hand it to its successors.
 
-    def _answered(self, delivery: Delivery, code: int) -> None:
-        delivery.answered = code
-        self._log("delivery", delivery, code=code)
-        self._detach(delivery)
-
-    def _detach(self, delivery: Delivery) -> None:
-        """Nobody waits for the answer any more: follow what is outstanding to its end."""
-        if delivery.refresh.done:
-            self._end(delivery)
-            return
-        delivery.refresh.detach()
-        # A turn later: what supersedes this one has not queued its own row yet.
-        soon = asyncio.get_running_loop().call_soon
-        delivery.refresh.on_done(functools.partial(soon, self._end, delivery))
-
-    # --- the end of a delivery in the journal ---
-
-    def _end(self, delivery: Delivery) -> None:
-        """Nothing is outstanding here any more: say so in the journal."""
-        open_ = map(self._open.get, delivery.refresh.superseded_by)
-        carriers = [carrier for carrier in open_ if carrier is not None]
-        if all(map(_stands, carriers)):
-            self._close(delivery, carriers)
-            return
-        task = asyncio.get_running_loop().create_task(self._end_after(delivery, carriers))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _end_after(self, delivery: Delivery, carriers: Sequence[Delivery]) -> None:
-        standing = []
-        for carrier in carriers:
-            await asyncio.wait((carrier.recorded,))
-            if _stands(carrier):
-                standing.append(carrier)
-            elif carrier.arrival.id in self._open:
-                # Its row can't be written, or is none that would be taken up again: ours stands in for it
-                # until what it carries is done.
-                if carrier.closed is None:
-                    carrier.closed = asyncio.get_running_loop().create_future()
-                await asyncio.wait((carrier.closed,))
-        self._close(delivery, standing)
-
-    def _close(self, delivery: Delivery, carriers: Sequence[Delivery]) -> None:
-        """End it as superseded by the carriers; without any, what it asked for is done."""
-        arrival, recorded = delivery.arrival, delivery.recorded
-        del self._open[arrival.id]
-        delivery.release()
-        if delivery.closed is not None:
-            delivery.closed.set_result(None)
-        by = tuple(carrier.arrival.id for carrier in carriers)
+        ``code`` is the status of the answer; None for a delivery that is resumed.
+        """
+        if code is not None:
+            self._log("delivery", code=code)
+        deliveries, refresh, recorded = self._deliveries, self.refresh, self.recorded
+        if not refresh.done:
+            refresh.detach()
+            await self._refreshed()
+        self.carriers = deliveries.open_among(refresh.superseded_by)
+        if self.carriers:
+            await asyncio.wait((recorded,))  # known before theirs, since the journal keeps to the order
+        by = [carrier.arrival.id for carrier in self.carriers]
         if not recorded.done() or recorded.result():
+            by = await self._rows_in_its_place()
             if by:
-                self._journal.supersede(arrival.id, by)
+                deliveries.journal.supersede(self.arrival.id, by)
             else:
-                refresh = delivery.refresh
-                self._journal.finish(
-                    arrival.id,
+                deliveries.journal.finish(
+                    self.arrival.id,
                     matched=refresh.matched,
                     persisted=refresh.persisted,
                     rejected=refresh.rejected,
-                    seconds=self._now() - delivery.began,
+                    seconds=self._seconds(),
                 )
         if by:
-            log.debug("delivery_superseded", id=arrival.id, by=by)
-        elif delivery.answered != HTTPStatus.OK:
-            self._log("delivery_completed", delivery)
+            log.debug("delivery_superseded", id=self.arrival.id, by=by)
+        elif code != HTTPStatus.OK:
+            self._log("delivery_completed")
 
-    def _log(self, event: str, delivery: Delivery, **more: object) -> None:
-        arrival, refresh = delivery.arrival, delivery.refresh
+    async def _rows_in_its_place(self) -> list[str]:
+        """Return the ids of the deliveries whose rows stand in for this one's; none if it is done for good.
+
+        A carrier may have no row (it can't be written), or none that would be taken up again. Then this row
+        stands in for that carrier, until what it carries is done or handed on to others in turn.
+        """
+        rows = []
+        carriers = [*self.carriers]
+        while carriers:
+            carrier = carriers.pop(0)
+            await asyncio.wait((carrier.recorded,))
+            if carrier.recorded.result():
+                rows.append(carrier.arrival.id)
+            else:
+                await asyncio.wait((carrier.task,))
+                carriers += carrier.carriers
+        return rows
+
+    def _refreshed(self) -> "asyncio.Future[None]":
+        """Return a future of the caller's own that is set when nothing is outstanding."""
+        future = asyncio.get_running_loop().create_future()
+        self.refresh.on_done(functools.partial(_wake, future))
+        return future
+
+    def _seconds(self) -> float:
+        return self._deliveries.clock.monotonic() - self.arrival.began
+
+    def _log(self, event: str, **more: object) -> None:
+        arrival, refresh = self.arrival, self.refresh
         log.info(
             event,
             receiver=arrival.receiver,
@@ -275,7 +161,7 @@ class Deliveries:
             matched=refresh.matched,
             refreshed=refresh.persisted,
             rejected=refresh.rejected,
-            seconds=round(self._now() - delivery.began, 4),
+            seconds=round(self._seconds(), 4),
             id=arrival.id,
             sender_id=clean(arrival.sender_id),
             **({} if arrival.delivery_count is None else {"delivery_count": arrival.delivery_count}),
@@ -283,9 +169,106 @@ class Deliveries:
         )
 
 
-def _stands(delivery: Delivery) -> bool:
-    """Whether a delivery's journal row is committed and would be taken up again after a crash."""
-    return delivery.recorded.done() and delivery.recorded.result()
+class Deliveries:
+    """Begins deliveries, and owns their tasks.
+
+    A delivery is open from ``begin`` until its task ends: nothing of it is outstanding then, and its journal
+    row says so. A superseded one that has a row ends once the rows of those that carry it are committed or
+    done, never before; so what is open in an outage is the newest of each flow.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        journal: Journal,
+        metrics: WebhookMetrics,
+        *,
+        clock: Clock,
+        reply_seconds: float = REPLY_SECONDS,
+        limits: Limits | None = None,
+    ) -> None:
+        self.journal = journal
+        self.clock = clock
+        self.reply_seconds = reply_seconds
+        self.not_kept = answers.unavailable(
+            "the event could neither be carried out in time nor be kept for later",
+            (limits or Limits()).retry_after,
+        )
+        self._dispatcher = dispatcher
+        self._metrics = metrics
+        self._open: dict[str, Delivery] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def open_among(self, ids: Iterable[str]) -> list[Delivery]:
+        """Return those of these deliveries that have not ended."""
+        return [self._open[id_] for id_ in ids if id_ in self._open]
+
+    def begin(self, arrival: Arrival) -> Delivery:
+        """Request the refreshes and queue the journal row; returns at once. ``start`` must follow.
+
+        No patch starts before the row is queued: both happen here, with no ``await`` between.
+        """
+        refresh = self._dispatch(arrival)
+        matched = refresh.matched
+        delivery = Delivery(self, arrival, refresh, self.journal.record(arrival, matched))
+        self._metrics.matched(matched)
+        return delivery
+
+    def start(self, delivery: Delivery, life: Coroutine[Any, Any, None]) -> None:
+        """Have a delivery live its life, or what is left of it, as a task."""
+        self._open[delivery.arrival.id] = delivery
+        delivery.task = asyncio.get_running_loop().create_task(life)
+        delivery.task.add_done_callback(functools.partial(self._ended, delivery))
+
+    def resume(self, arrival: Arrival, *, owed: bool) -> None:
+        """Match and refresh again, at start, a delivery that the journal holds.
+
+        ``owed`` says whether its row is an unfinished one; a finished one is resumed for the sake of
+        Warehouses that were not seen in time, and its row stays as it is. The oldest go first.
+        """
+        arrival.began = self.clock.monotonic() - max(0.0, self.clock.time() - arrival.received)
+        recorded = asyncio.get_running_loop().create_future()
+        recorded.set_result(owed)
+        delivery = Delivery(self, arrival, self._dispatch(arrival), recorded)
+        self.start(delivery, delivery.end())
+
+    async def close(self) -> None:
+        """Stop waiting for what is open: the journal keeps it."""
+        tasks = [delivery.task for delivery in self._open.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _dispatch(self, arrival: Arrival) -> Refresh:
+        return self._dispatcher.dispatch(
+            arrival.receiver, arrival.subjects, arrival.received, delivery=arrival.id
+        )
+
+    def _ended(self, delivery: Delivery, task: "asyncio.Task[None]") -> None:
+        del self._open[delivery.arrival.id]
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log_fault(delivery.arrival, error)
+
+
+def _wake(future: "asyncio.Future[None]", *_: object) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def log_fault(arrival: Arrival, error: BaseException) -> None:
+    """Log a fault of our own. Not its message, which may quote a payload: only what happened, and where."""
+    frames = traceback.extract_tb(error.__traceback__)[-5:]
+    where = [f"{frame.filename}:{frame.lineno}" for frame in frames]
+    log.error(
+        "request_failed",
+        id=arrival.id,
+        receiver=arrival.receiver,
+        error=type(error).__name__,
+        where=where,
+    )
 
 
 def printable(subjects: Sequence[Subject]) -> str:

@@ -6,27 +6,23 @@ compared here and goes nowhere else.
 
 import itertools
 import random
-import time
-import traceback
 from http import HTTPStatus
 
 import msgspec
 import structlog
 from tornado.httputil import HTTPHeaders
 
+from controller.runtime.clock import Clock
 from webhook import answers
 from webhook.answers import Answer
 from webhook.arrival import Arrival
-from webhook.delivery import Deliveries, Delivery, clean
+from webhook.delivery import Deliveries, Delivery, clean, log_fault
 from webhook.gate import Gate, bytes_of
 from webhook.limits import Limits
-from webhook.payloads.parse import EVENT_GRID, BadPayload, Handshake, Ignored, Ping, Push, parse
+from webhook.payloads.parse import EVENT_GRID, BadPayload, Handshake, Ignored, Ping, PullRequest, Push, parse
 from webhook.ports import ReceiverLookup, WebhookMetrics
 
 log = structlog.get_logger()
-
-UNKNOWN = "unknown"
-"""Source and event of a request that is answered before its body is understood."""
 
 HANDSHAKE = "handshake"
 """Event of an OPTIONS request, CloudEvents' way to ask whether a URL wants events."""
@@ -48,10 +44,10 @@ _HEX = frozenset("0123456789abcdef")
 def path_digest(target: str) -> str | None:
     """Return the digest in a request target whose last two segments are ``azure/{64 lower-case hex digits}``.
 
-    Whatever comes before is an ingress's. Nothing is decoded or resolved: what is not written exactly so is
-    no receiver's path.
+    Whatever comes before is an ingress's, and so may be one ``/`` that follows. Nothing is decoded or
+    resolved: what is not written exactly so is no receiver's path.
     """
-    path = target.partition("?")[0]
+    path = target.partition("?")[0].removesuffix("/")
     digest = path[-_DIGEST_LENGTH:]
     if path[_MARKER_START:-_DIGEST_LENGTH] == _MARKER and _HEX.issuperset(digest):
         return digest
@@ -70,91 +66,69 @@ def new_id() -> str:
     return f"{_process}{next(_numbers) & 0xFFFFFFFF:08x}"
 
 
-class Request:
-    """A request's headers, and what has been found out about it so far."""
-
-    __slots__ = (
-        "began",
-        "delivered",
-        "event",
-        "headers",
-        "id",
-        "method",
-        "receiver_name",
-        "sender_id",
-        "source",
-    )
-
-    def __init__(self, method: str, headers: HTTPHeaders) -> None:
-        self.began = time.monotonic()
-        """Monotonic time in seconds at which the headers had been read: the reply budget runs from here."""
-        self.id = new_id()
-        self.method = method
-        self.headers = headers
-        self.receiver_name = ""
-        self.source = self.event = UNKNOWN
-        self.sender_id = ""
-        self.delivered = False
-        """Whether it has become a delivery, which logs its own line."""
-
-    @property
-    def declared_length(self) -> int:
-        """Bytes of the body by its headers; 0 if they don't say, or in a way that Tornado will refuse."""
-        text = self.headers.get("Content-Length", "0")
-        if len(text) > 15:
-            return 1 << 62  # no text of a real length; int() of a very long one is slow
-        return int(text) if text.isascii() and text.isdigit() else 0
+def declared_length(headers: HTTPHeaders) -> int:
+    """Return the bytes of a body by its headers; 0 if they say none, or in a way that Tornado refuses."""
+    text = headers.get("Content-Length", "0")
+    if len(text) > 15:
+        return 1 << 62  # no text of a real length; int() of a very long one is slow
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 class Endpoint:
-    """Says of each request whether it may come in and what comes of it."""
+    """Decides of each request whether it may come in and what comes of it."""
 
     def __init__(
         self,
         receivers: ReceiverLookup,
         deliveries: Deliveries,
         metrics: WebhookMetrics,
+        *,
+        clock: Clock,
         limits: Limits | None = None,
     ) -> None:
+        self.clock = clock
         self.limits = limits or Limits()
         self.deliveries = deliveries
         self.metrics = metrics
         self.gate = Gate(self.limits)
         retry = self.limits.retry_after
         self.too_large = answers.too_large(self.limits.body)
+        self._too_many = answers.too_many(self.limits.subjects)
         self.overloaded = answers.unavailable("too much is in progress", retry)
         self._stopping = answers.unavailable("the server is shutting down", retry)
         self._not_yet = answers.unavailable("the receiver's Secret is not known yet", retry)
         self._receivers = receivers
 
-    def check(self, request: Request, target: str) -> Answer | None:
+    def arrived(self) -> Arrival:
+        """Return a new arrival, of which nothing is known yet: its reply budget begins."""
+        return Arrival(new_id(), received=self.clock.time(), began=self.clock.monotonic())
+
+    def check(self, arrival: Arrival, method: str, target: str, headers: HTTPHeaders) -> Answer | None:
         """Return the refusal, or an answer that needs no body; None once the gate has counted the request."""
         digest = path_digest(target)
         receiver = None if digest is None else self._receivers.find(digest)
         if receiver is None:
-            return self._elsewhere(request, target, digest)
-        request.receiver_name = receiver.name
-        headers = request.headers
-        handshake = request.method == "OPTIONS" and ORIGIN in headers
-        if request.method != "POST" and not handshake:
+            return self._elsewhere(arrival, method, target, digest)
+        arrival.receiver = receiver.name
+        handshake = method == "OPTIONS" and ORIGIN in headers
+        if method != "POST" and not handshake:
             return answers.WRONG_METHOD
         if not receiver.authorized(headers.get_list("Authorization")):
             return answers.UNAUTHORIZED
         if handshake:
-            request.source, request.event = EVENT_GRID, HANDSHAKE
+            arrival.source, arrival.event = EVENT_GRID, HANDSHAKE
             origin = headers[ORIGIN]
             return answers.BAD_ORIGIN if len(origin) > self.limits.origin else answers.allowed_origin(origin)
-        if request.declared_length > self.limits.body:
+        if declared_length(headers) > self.limits.body:
             return self.too_large
-        if headers.get("Content-Encoding", "identity").lower() != "identity":
+        if headers.get("Content-Encoding", "").lower() not in ("", "identity"):
             return answers.ENCODED_BODY
         if not self.gate.enter(receiver.name):
             return self._stopping if self.gate.closed else self.overloaded
         return None
 
-    def act(self, request: Request, body: bytes) -> Answer | Delivery:
+    def act(self, arrival: Arrival, headers: HTTPHeaders, body: bytes) -> Answer | Delivery:
         """Return the answer to a body, or the delivery that has begun and will give one."""
-        headers = request.headers
         try:
             event = parse(
                 headers.get("Content-Type", ""),
@@ -165,7 +139,7 @@ class Endpoint:
             )
         except BadPayload as error:
             return answers.bad_payload(str(error))
-        request.source, request.event, request.sender_id = event.source, event.type, event.sender_id
+        arrival.source, arrival.event, arrival.sender_id = event.source, event.type, event.sender_id
         match event:
             case Ping():
                 return answers.PING
@@ -173,75 +147,68 @@ class Endpoint:
                 return answers.ignored(event.type if event.known else None)
             case Handshake():
                 return answers.validation(event.code)
-        name, size = request.receiver_name, bytes_of(event.subjects)
-        if not self.gate.take(name, size):
-            return self.overloaded
-        received = time.time() - (time.monotonic() - request.began)
-        arrival = Arrival(
-            id=request.id,
-            receiver=name,
-            source=event.source,
-            event=event.type,
-            sender_id=event.sender_id,
-            subjects=event.subjects,
-            received=received,
-            delivery_count=event.delivery_count,
-        )
         if isinstance(event, Push) and event.unreadable:
-            log.warning("events_unreadable", id=request.id, count=event.unreadable)
-        delivery = self.deliveries.begin(arrival, request.began, lambda: self.gate.give(name, size))
-        request.delivered = True
-        return delivery
+            log.warning("events_unreadable", id=arrival.id, count=event.unreadable)
+        return self._begin(arrival, event)
 
-    def answered(self, request: Request, answer: Answer) -> None:
-        """Count an answer that has been written, and log it unless its delivery has a line of its own."""
-        seconds = time.monotonic() - request.began
-        self.metrics.request(request.source, request.event, answer.code, seconds)
-        if request.delivered or request.event == HEALTH:
+    def _begin(self, arrival: Arrival, event: Push | PullRequest) -> Answer | Delivery:
+        if len(event.subjects) > self.limits.subjects:
+            return self._too_many
+        size = bytes_of(event.subjects)
+        if not self.gate.take(arrival.receiver, size):
+            return self.overloaded
+        arrival.subjects, arrival.delivery_count = event.subjects, event.delivery_count
+        try:
+            return self.deliveries.begin(arrival)
+        except BaseException:
+            self.gate.give(arrival.receiver, size)
+            raise
+
+    def release(self, delivery: Delivery) -> None:
+        """Count the bytes of a delivery that has ended as free, once the journal has let go of them too."""
+        receiver, size = delivery.arrival.receiver, bytes_of(delivery.arrival.subjects)
+        delivery.recorded.add_done_callback(lambda _: self.gate.give(receiver, size))
+
+    def answered(self, arrival: Arrival, answer: Answer) -> None:
+        """Count an answer that has been written, and log it unless its delivery does."""
+        seconds = self.clock.monotonic() - arrival.began
+        self.metrics.request(arrival.source, arrival.event, answer.code, seconds)
+        if arrival.subjects or arrival.event == HEALTH:
             return
         code = answer.code
         if code == HTTPStatus.NOT_FOUND:
             # Anyone can cause these at any rate: they are for the metric, not for the log.
-            log.debug("request_unknown", id=request.id, code=code)
+            log.debug("request_unknown", id=arrival.id, code=code)
         elif code < HTTPStatus.BAD_REQUEST:
             log.info(
                 "delivery",
-                receiver=request.receiver_name,
-                source=request.source,
-                event_type=request.event,
+                receiver=arrival.receiver,
+                source=arrival.source,
+                event_type=arrival.event,
                 code=code,
                 seconds=round(seconds, 4),
-                id=request.id,
-                sender_id=clean(request.sender_id),
+                id=arrival.id,
+                sender_id=clean(arrival.sender_id),
             )
         else:
             log.info(
                 "request_refused",
-                receiver=request.receiver_name,
+                receiver=arrival.receiver,
                 code=code,
                 reason=msgspec.json.decode(answer.body)["error"],
-                id=request.id,
+                id=arrival.id,
             )
 
-    def fault(self, request: Request, error: Exception) -> Answer:
+    def fault(self, arrival: Arrival, error: Exception) -> Answer:
         """Log a fault of our own, and return its answer."""
-        # Not the message, which may quote a payload: only what happened, and where.
-        frames = traceback.extract_tb(error.__traceback__)[-5:]
-        where = [f"{frame.filename}:{frame.lineno}" for frame in frames]
-        log.error(
-            "request_failed",
-            id=request.id,
-            receiver=request.receiver_name,
-            error=type(error).__name__,
-            where=where,
-        )
+        log_fault(arrival, error)
         return answers.FAULT
 
-    def _elsewhere(self, request: Request, target: str, digest: str | None) -> Answer:
+    def _elsewhere(self, arrival: Arrival, method: str, target: str, digest: str | None) -> Answer:
         """Answer a request to no receiver that is being served."""
         if digest is not None and self._receivers.is_expected(digest):
             return self._not_yet
         if target.partition("?")[0] == HEALTH_PATH:
-            request.event = HEALTH
-            return answers.HEALTHY if request.method in ("GET", "HEAD") else answers.WRONG_HEALTH_METHOD
+            arrival.event = HEALTH
+            return answers.HEALTHY if method in ("GET", "HEAD") else answers.WRONG_HEALTH_METHOD
         return answers.UNKNOWN_PATH

@@ -122,10 +122,10 @@ class Application:
         if options.tls_cert is not None and options.tls_key is not None:
             self._certificate = Certificate(options.tls_cert, options.tls_key, metrics=metrics)
         self._deliveries = Deliveries(
-            dispatcher, journal, metrics, reply_seconds=options.reply_timeout, limits=limits
+            dispatcher, journal, metrics, clock=clock, reply_seconds=options.reply_timeout, limits=limits
         )
         self._server = WebhookServer(
-            Endpoint(self._informers.receivers, self._deliveries, metrics, limits),
+            Endpoint(self._informers.receivers, self._deliveries, metrics, clock=clock, limits=limits),
             address=options.bind_address,
             port=options.port,
             certificate=self._certificate,

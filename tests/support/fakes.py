@@ -113,6 +113,7 @@ class FakeJournal:
         self.holding = False
         self.hastened = 0
         self.calls: list[tuple[str, ...]] = []
+        self.seconds: dict[str, float] = {}
         self.arrivals: dict[str, Arrival] = {}
         self._held: list[asyncio.Future[bool]] = []
 
@@ -137,6 +138,7 @@ class FakeJournal:
 
     def finish(self, delivery: str, *, matched: int, persisted: int, rejected: int, seconds: float) -> None:
         self.calls.append(("finish", delivery))
+        self.seconds[delivery] = seconds
 
     def supersede(self, delivery: str, by: Sequence[str]) -> None:
         self.calls.append(("supersede", delivery, *by))

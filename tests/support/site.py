@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from controller.runtime.clock import SystemClock
 from tests.support.fakes import (
     FakeDispatcher,
     FakeJournal,
@@ -63,8 +64,11 @@ class Site:
         self.dispatcher = FakeDispatcher(*refreshes)
         self.journal = FakeJournal()
         self.metrics = FakeWebhookMetrics()
-        self.deliveries = Deliveries(self.dispatcher, self.journal, self.metrics, reply_seconds=reply_seconds)
-        self.endpoint = Endpoint(self.lookup, self.deliveries, self.metrics, limits=limits)
+        clock = SystemClock()
+        self.deliveries = Deliveries(
+            self.dispatcher, self.journal, self.metrics, clock=clock, reply_seconds=reply_seconds
+        )
+        self.endpoint = Endpoint(self.lookup, self.deliveries, self.metrics, clock=clock, limits=limits)
         self.server = WebhookServer(self.endpoint, address="127.0.0.1", port=port, certificate=certificate)
 
     @property

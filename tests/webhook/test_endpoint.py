@@ -6,6 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 from tornado.httputil import HTTPHeaders
 
+from tests.support.clock import FakeClock
 from tests.support.fakes import (
     FakeDispatcher,
     FakeJournal,
@@ -15,8 +16,8 @@ from tests.support.fakes import (
     digest,
 )
 from webhook.answers import Answer
-from webhook.delivery import Deliveries
-from webhook.endpoint import Endpoint, Request, path_digest
+from webhook.delivery import Deliveries, Delivery
+from webhook.endpoint import Endpoint, path_digest
 from webhook.limits import Limits
 
 DIGEST = digest("kargo-demo/az")
@@ -32,12 +33,14 @@ PATH = f"/azure/{DIGEST}"
         pytest.param(f"//{PATH}", id="empty-segments"),
         pytest.param(f"/../..{PATH}", id="dots-before"),
         pytest.param(f"{PATH}?code=1&x=/azure/0", id="query"),
+        pytest.param(f"{PATH}/", id="trailing-slash"),
+        pytest.param(f"{PATH}/?code=1", id="trailing-slash-and-query"),
         pytest.param(f"http://localhost:8080{PATH}", id="absolute-form"),
         pytest.param(f"/azure/{'0' * 64}{PATH}", id="another-digest-before"),
     ],
 )
 def test_last_two_segments_decide(target: str) -> None:
-    """Whatever an ingress leaves before them, the receiver is found."""
+    """Whatever an ingress leaves before them, or one slash after them: the receiver is found."""
     assert path_digest(target) == DIGEST
 
 
@@ -51,7 +54,7 @@ def test_last_two_segments_decide(target: str) -> None:
         pytest.param(f"/xazure/{DIGEST}", id="other-segment"),
         pytest.param(f"/AZURE/{DIGEST}", id="upper-case-segment"),
         pytest.param(f"/azure/{DIGEST.upper()}", id="upper-case-digest"),
-        pytest.param(f"{PATH}/", id="trailing-slash"),
+        pytest.param(f"{PATH}//", id="trailing-slashes"),
         pytest.param(f"{PATH}/.", id="trailing-dot"),
         pytest.param(f"{PATH}/x/..", id="traversal-after"),
         pytest.param(f"/azure/x/../{DIGEST}", id="traversal-between"),
@@ -80,12 +83,14 @@ class World:
     def __init__(self, limits: Limits | None = None) -> None:
         self.lookup = FakeLookup(FakeReceiver("kargo-demo/az", ["Basic good"]))
         self.metrics = FakeWebhookMetrics()
-        deliveries = Deliveries(FakeDispatcher(), FakeJournal(), self.metrics)
-        self.endpoint = Endpoint(self.lookup, deliveries, self.metrics, limits=limits)
+        clock = FakeClock()
+        self.dispatcher = FakeDispatcher()
+        deliveries = Deliveries(self.dispatcher, FakeJournal(), self.metrics, clock=clock)
+        self.endpoint = Endpoint(self.lookup, deliveries, self.metrics, clock=clock, limits=limits)
 
     def check(self, method: str = "POST", path: str = PATH, **headers: str) -> Answer | None:
         named = HTTPHeaders({name.replace("_", "-"): value for name, value in headers.items()})
-        return self.endpoint.check(Request(method, named), path)
+        return self.endpoint.check(self.endpoint.arrived(), method, path, named)
 
 
 def code(answer: Answer | None) -> int | None:
@@ -132,6 +137,9 @@ def code(answer: Answer | None) -> int | None:
             {"Authorization": "Basic good", "Content_Length": "2097152", "Content_Encoding": "Identity"},
             None,
             id="size-at-limit",
+        ),
+        pytest.param(
+            "POST", PATH, {"Authorization": "Basic good", "Content_Encoding": ""}, None, id="empty-encoding"
         ),
     ],
 )
@@ -197,10 +205,10 @@ def test_refusals_are_logged_without_the_path() -> None:
     world = World()
     with capture_logs() as lines:
         for path in (PATH, f"/azure/{'0' * 64}", "/healthz"):
-            request = Request("GET", HTTPHeaders())
-            answer = world.endpoint.check(request, path)
+            arrival = world.endpoint.arrived()
+            answer = world.endpoint.check(arrival, "GET", path, HTTPHeaders())
             assert answer is not None
-            world.endpoint.answered(request, answer)
+            world.endpoint.answered(arrival, answer)
     assert [(line["event"], line["log_level"]) for line in lines] == [
         ("request_refused", "info"),
         ("request_unknown", "debug"),
@@ -212,3 +220,71 @@ def test_refusals_are_logged_without_the_path() -> None:
         ("unknown", "unknown", 404),
         ("unknown", "healthz", 200),
     ]
+
+
+def batch(repositories: int, events: int) -> bytes:
+    """Return an Event Grid batch of pushes to so many repositories."""
+    pushes = [
+        {
+            "id": f"e{number}",
+            "eventType": "Microsoft.ContainerRegistry.ImagePushed",
+            "data": {
+                "action": "push",
+                "target": {"repository": f"app-{number % repositories}"},
+                "request": {"host": "example.azurecr.io"},
+            },
+        }
+        for number in range(events)
+    ]
+    return json.dumps(pushes).encode()
+
+
+@pytest.mark.parametrize(
+    ("repositories", "events", "code"),
+    [
+        pytest.param(2000, 2000, None, id="at"),
+        pytest.param(2001, 2001, 413, id="past"),
+        pytest.param(3, 6000, None, id="many-events-of-few"),
+    ],
+)
+async def test_repositories_of_a_batch_are_bounded(repositories: int, events: int, code: int | None) -> None:
+    """A batch larger than Event Grid's is refused with the reason before anything of it is carried out."""
+    world = World()
+    arrival = world.endpoint.arrived()
+    arrival.receiver = "kargo-demo/az"
+    answer = world.endpoint.act(arrival, HTTPHeaders(), batch(repositories, events))
+    if code is None:
+        assert isinstance(answer, Delivery)
+        assert len(answer.arrival.subjects) == repositories
+    else:
+        assert isinstance(answer, Answer)
+        assert answer.code == code
+        assert "2000 repositories" in json.loads(answer.body)["error"]
+        assert world.endpoint.gate.bytes == 0
+
+
+async def test_delivery_without_room_is_refused_before_it_begins() -> None:
+    """Whoever has used up the bytes of their Project is asked to come again; nothing has been dispatched."""
+    world = World(Limits(held_bytes=1_000_000))
+    arrival = world.endpoint.arrived()
+    arrival.receiver = "kargo-demo/az"
+    answer = world.endpoint.act(arrival, HTTPHeaders(), batch(1000, 1000))
+    assert isinstance(answer, Answer)
+    assert (answer.code, dict(answer.headers)["Retry-After"]) == (503, "5")
+    assert world.dispatcher.dispatched == []
+    assert world.endpoint.gate.bytes == 0
+
+
+async def test_a_fault_while_a_delivery_begins_holds_no_bytes() -> None:
+    """What could not begin takes no room."""
+    world = World()
+
+    def broken() -> None:
+        raise RuntimeError("broken")
+
+    world.dispatcher.on_dispatch = broken
+    arrival = world.endpoint.arrived()
+    arrival.receiver = "kargo-demo/az"
+    with pytest.raises(RuntimeError):
+        world.endpoint.act(arrival, HTTPHeaders(), batch(1, 1))
+    assert world.endpoint.gate.bytes == 0

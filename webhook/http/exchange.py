@@ -6,7 +6,6 @@ connection, and can go on using the connection.
 """
 
 import functools
-import time
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Protocol, cast
@@ -16,12 +15,16 @@ from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection
 
 from webhook import answers
 from webhook.answers import Answer
+from webhook.arrival import Arrival
 from webhook.delivery import Delivery
-from webhook.endpoint import Endpoint, Request
+from webhook.endpoint import Endpoint, declared_length
 
 _START_LINES = {
     status.value: httputil.ResponseStartLine("HTTP/1.1", status.value, status.phrase) for status in HTTPStatus
 }
+
+CONTINUE = "100-continue"
+"""The ``Expect`` of a sender that writes its body only once it is told to."""
 
 
 class Connections(Protocol):
@@ -56,7 +59,9 @@ class Exchange(httputil.HTTPMessageDelegate):
         self._server = server
         self._connection = connection
         self._stream = stream
-        self._request: Request
+        self._arrival: Arrival
+        self._method: str
+        self._headers: httputil.HTTPHeaders
         self._chunks: list[bytes] = []
         self._size = 0
         self._discarded = 0
@@ -80,11 +85,14 @@ class Exchange(httputil.HTTPMessageDelegate):
             self._stream.detach()
             return
         line = cast("httputil.RequestStartLine", start_line)
-        self._request = request = Request(line.method, headers)
+        self._arrival = arrival = self._endpoint.arrived()
+        self._method, self._headers = line.method, headers
+        if headers.get("Expect", "").lower() == CONTINUE:
+            headers["Expect"] = CONTINUE  # Tornado knows it in this case only
         try:
-            refusal = self._endpoint.check(request, line.path)
+            refusal = self._endpoint.check(arrival, line.method, line.path, headers)
         except Exception as error:  # noqa: BLE001 - a fault of ours is answered and logged, whatever it is
-            refusal = self._endpoint.fault(request, error)
+            refusal = self._endpoint.fault(arrival, error)
         self._entered = refusal is None
         body = "Content-Length" in headers or "Transfer-Encoding" in headers
         self._server.begins(self._connection, body=body, known=self._entered)
@@ -100,7 +108,7 @@ class Exchange(httputil.HTTPMessageDelegate):
                 self._end()
         elif self._size + size > self._endpoint.limits.body:
             self._answer(self._endpoint.too_large)
-        elif not self._endpoint.gate.take(self._request.receiver_name, size):
+        elif not self._endpoint.gate.take(self._arrival.receiver, size):
             self._answer(self._endpoint.overloaded)
         else:
             self._size += size
@@ -114,17 +122,17 @@ class Exchange(httputil.HTTPMessageDelegate):
             self._end()
             return
         self._server.received(self._connection)
-        self._endpoint.gate.turns.run(self._request.receiver_name, self._act)
+        self._endpoint.gate.turns.run(self._arrival.receiver, self._act)
 
     def _act(self) -> None:
-        request, endpoint = self._request, self._endpoint
+        arrival, endpoint = self._arrival, self._endpoint
         try:
-            outcome = endpoint.act(request, b"".join(self._chunks))
+            outcome = endpoint.act(arrival, self._headers, b"".join(self._chunks))
         except Exception as error:  # noqa: BLE001 - as above
-            outcome = endpoint.fault(request, error)
+            outcome = endpoint.fault(arrival, error)
         self._drop_body()
         if isinstance(outcome, Delivery):
-            endpoint.deliveries.follow(outcome, self._reply)
+            endpoint.deliveries.start(outcome, self._see_through(outcome))
         else:
             self._answer(outcome)
 
@@ -142,36 +150,43 @@ class Exchange(httputil.HTTPMessageDelegate):
             self._answer(answers.SLOW_BODY, closing=True)
         self._end()
 
-    def _reply(self, delivery: Delivery) -> None:
-        # A sender that disconnects meanwhile changes nothing: the answer is written to nobody.
+    async def _see_through(self, delivery: Delivery) -> None:
+        """Answer a delivery's sender, and follow the delivery to its end.
+
+        A sender that disconnects meanwhile changes nothing: the answer is written to nobody.
+        """
         try:
-            answer = self._endpoint.deliveries.answer(delivery)
-        except Exception as error:  # noqa: BLE001 - as above
-            answer = self._endpoint.fault(self._request, error)
-        self._answer(answer)
+            try:
+                answer = await delivery.answer()
+            except Exception as error:  # noqa: BLE001 - as above
+                answer = self._endpoint.fault(self._arrival, error)
+            self._answer(answer)
+            await delivery.end(answer.code)
+        finally:
+            self._endpoint.release(delivery)
 
     def _answer(self, answer: Answer, *, closing: bool = False) -> None:
         """Write the answer; the connection stays open if the rest of the request can be read to its end."""
         self._answered = True
         self._drop_body()
         self._leave()
-        request = self._request
+        arrival = self._arrival
         # A sender that waits for "100 Continue" has not begun its body, and never should.
-        unsent = not self._complete and request.headers.get("Expect", "").lower() == "100-continue"
-        closing = closing or unsent or request.declared_length > self._endpoint.limits.discard
+        unsent = not self._complete and self._headers.get("Expect") == CONTINUE
+        closing = closing or unsent or declared_length(self._headers) > self._endpoint.limits.discard
         headers = httputil.HTTPHeaders()
         headers["Content-Type"] = answers.JSON
         headers["Content-Length"] = str(len(answer.body))
-        headers["X-Delivery-Id"] = request.id
-        headers["Date"] = _date(int(time.time()))
+        headers["X-Delivery-Id"] = arrival.id
+        headers["Date"] = _date(int(self._endpoint.clock.time()))
         for name, value in answer.headers:
             headers[name] = value
         if closing or self._endpoint.gate.closed:
             headers["Connection"] = "close"
-        body = None if request.method == "HEAD" else answer.body
+        body = None if self._method == "HEAD" else answer.body
         self._stream.write_headers(_START_LINES[answer.code], headers, body)
         self._server.answers(self._connection, complete=self._complete)
-        self._endpoint.answered(request, answer)
+        self._endpoint.answered(arrival, answer)
         if self._complete or closing:
             self._end()
 
@@ -184,11 +199,11 @@ class Exchange(httputil.HTTPMessageDelegate):
     def _leave(self) -> None:
         if self._entered:
             self._entered = False
-            self._endpoint.gate.leave(self._request.receiver_name)
+            self._endpoint.gate.leave(self._arrival.receiver)
 
     def _drop_body(self) -> None:
         if self._size:
-            self._endpoint.gate.give(self._request.receiver_name, self._size)
+            self._endpoint.gate.give(self._arrival.receiver, self._size)
             self._size = 0
         self._chunks.clear()
 

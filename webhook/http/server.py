@@ -146,7 +146,6 @@ class WebhookServer(httputil.HTTPServerConnectionDelegate):
         if open_:
             closing = [asyncio.ensure_future(connection.close()) for connection in open_]
             await asyncio.wait(closing, timeout=CLOSE_SECONDS)
-        self._endpoint.deliveries.give_up()
         return answered
 
     # --- what Tornado and the exchanges call ---

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -136,7 +137,7 @@ def test_nothing_a_sender_writes_reaches_the_terminal_as_a_command(
     """Escape sequences, line ends and text direction in sender-given text are shown, not obeyed."""
     evil = "".join(map(chr, range(1, 32))) + "\x7f\x9b31m\u202e\u2028\u200b"
     file = JournalFile.open(tmp_path, HistoryLimits(), NOW)
-    hostile = arrival("a", ("image", f"evil{evil}"))._replace(event=evil, sender_id=evil)
+    hostile = replace(arrival("a", ("image", f"evil{evil}")), event=evil, sender_id=evil)
     file.write(Batch(records=[Record(hostile, 1)]), NOW)
     assert deliveries("--data-dir", str(tmp_path), "-o", output) == 0
     text = capsys.readouterr().out

@@ -218,17 +218,18 @@ async def test_announced_body_past_the_discard_limit_closes_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "expected"),
+    ("path", "expect", "expected"),
     [
-        pytest.param(PATH, b"HTTP/1.1 100 (Continue)\r\n\r\n", id="known-is-told-to-go-on"),
-        pytest.param(UNKNOWN_PATH, b"HTTP/1.1 404 Not Found\r\n", id="unknown-is-not"),
+        pytest.param(PATH, "100-continue", b"HTTP/1.1 100 (Continue)\r\n\r\n", id="known-is-told-to-go-on"),
+        pytest.param(PATH, "100-Continue", b"HTTP/1.1 100 (Continue)\r\n\r\n", id="in-any-case"),
+        pytest.param(UNKNOWN_PATH, "100-continue", b"HTTP/1.1 404 Not Found\r\n", id="unknown-is-not"),
     ],
 )
-async def test_expect_continue(path: str, expected: bytes) -> None:
+async def test_expect_continue(path: str, expect: str, expected: bytes) -> None:
     """A careful sender learns before it sends a body whether there is a point in it."""
     async with running(Site()) as site:
         wire = await Wire.open(site.port)
-        await wire.send(request("POST", path, Content_Length=str(len(PING)), Expect="100-continue"))
+        await wire.send(request("POST", path, Content_Length=str(len(PING)), Expect=expect))
         assert await wire.reader.readexactly(len(expected)) == expected
         if path == PATH:
             await wire.send(PING)
@@ -256,6 +257,25 @@ async def test_bytes_of_bodies_in_progress(limit: int, codes: list[int]) -> None
         await slow.close()
         await until(lambda: site.endpoint.gate.bytes == 0)
         assert (await wire.request("POST", PATH, padded(500))).code == 200
+        await wire.close()
+
+
+async def test_bytes_of_a_delivery_count_until_its_end_and_its_row() -> None:
+    """What is decoded takes room as long as anything holds it: the delivery, or the journal's queue."""
+    refresh = FakeRefresh(1)
+    async with running(Site(refresh)) as site:
+        site.journal.holding = True
+        wire = await Wire.open(site.port)
+        await wire.send(request("POST", PATH, PUSH))
+        await until(lambda: site.dispatcher.dispatched)
+        held = site.endpoint.gate.bytes
+        assert held > len("example.azurecr.io/app")
+        refresh.persist()
+        assert (await wire.reply()).code == 200
+        await until(lambda: not len(site.deliveries))
+        assert site.endpoint.gate.bytes == held
+        site.journal.commit()
+        await until(lambda: site.endpoint.gate.bytes == 0)
         await wire.close()
 
 

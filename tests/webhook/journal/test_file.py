@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,8 @@ def test_a_delivery_comes_back_as_it_was(file: JournalFile, folder: Path) -> Non
     """Everything needed to match it again, whatever characters the sender wrote."""
     given = arrival(
         "a", ("git", "https://dev.azure.com/org/proj/_git/\u202e\x1b[31m'\"\x00"), ("image", "ü/😀")
-    )._replace(delivery_count=3)
+    )
+    given.delivery_count = 3
     record(file, given)
     file = reopen(file, folder)
     assert file.pending == 1
@@ -81,7 +83,7 @@ def test_a_delivery_comes_back_as_it_was(file: JournalFile, folder: Path) -> Non
 )
 def test_no_password_and_nothing_unstorable_gets_in(file: JournalFile, given: str, kept: str) -> None:
     """A token in a clone URL is not written to the disk; text that can't be stored fails nobody's row."""
-    record(file, arrival("a", ("git", given))._replace(sender_id="\udcff" * 1000), arrival("b"))
+    record(file, replace(arrival("a", ("git", given)), sender_id="\udcff" * 1000), arrival("b"))
     (_, first), _ = file.read([1, 2], NOW)
     assert first.subjects == (Subject("git", kept),)
     assert first.sender_id == "?" * 300
