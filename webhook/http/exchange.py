@@ -18,6 +18,7 @@ from webhook.answers import Answer
 from webhook.arrival import Arrival
 from webhook.delivery import Delivery
 from webhook.endpoint import Endpoint, declared_length
+from webhook.http.listener import SenderStream
 
 _START_LINES = {
     status.value: httputil.ResponseStartLine("HTTP/1.1", status.value, status.phrase) for status in HTTPStatus
@@ -85,6 +86,7 @@ class Exchange(httputil.HTTPMessageDelegate):
             self._stream.detach()
             return
         line = cast("httputil.RequestStartLine", start_line)
+        cast("SenderStream", self._stream.stream).answered = False
         self._arrival = arrival = self._endpoint.arrived()
         self._method, self._headers = line.method, headers
         if headers.get("Expect", "").lower() == CONTINUE:
@@ -167,7 +169,7 @@ class Exchange(httputil.HTTPMessageDelegate):
 
     def _answer(self, answer: Answer, *, closing: bool = False) -> None:
         """Write the answer; the connection stays open if the rest of the request can be read to its end."""
-        self._answered = True
+        self._answered = cast("SenderStream", self._stream.stream).answered = True
         self._drop_body()
         self._leave()
         arrival = self._arrival
@@ -186,9 +188,9 @@ class Exchange(httputil.HTTPMessageDelegate):
         body = None if self._method == "HEAD" else answer.body
         self._stream.write_headers(_START_LINES[answer.code], headers, body)
         self._server.answers(self._connection, complete=self._complete)
-        self._endpoint.answered(arrival, answer)
         if self._complete or closing:
             self._end()
+        self._endpoint.answered(arrival, answer)
 
     def _end(self) -> None:
         """Tell Tornado that this is all: it closes unless the request was all read."""

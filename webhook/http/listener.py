@@ -42,30 +42,50 @@ Refusal = Callable[[], bytes]
 """Gives the complete bytes of the answer to something that is not HTTP."""
 
 
-class _Refusing(iostream.IOStream):
-    """A stream on which Tornado's bare refusals become complete answers."""
+class SenderStream(iostream.IOStream):
+    """A sender's connection: one complete answer to each request, whatever becomes of the request's rest.
+
+    Tornado's bare refusals of what is not HTTP become complete answers, if there was none before.
+    """
 
     refusal: Refusal
+    answered = False
+    """Whether the request that is being read has its answer: what is wrong with its rest gets no other."""
 
     def write(self, data: bytes | memoryview) -> "asyncio.Future[None]":
-        return super().write(self.refusal() if data == TORNADO_REFUSAL else data)
+        """Write; instead of Tornado's refusal the complete answer, or nothing after another answer."""
+        if data != TORNADO_REFUSAL:
+            return super().write(data)
+        return super().write(b"" if self.answered else self.refusal())
+
+    def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
+        """Read; where nobody waits for more and the sender has ended its side, return one empty line.
+
+        Tornado takes that end for the end of the connection, and drops the answer that the sender waits for.
+        The line, which may stand before a request, keeps it from looking again until it reads the next one.
+        """
+        count = super().read_from_fd(buf)
+        if count == 0 and not self.reading():
+            buf[0] = 10  # "\n"
+            return 1
+        return count
 
     def set_nodelay(self, value: bool) -> None:
         """Do nothing: Tornado switches this on and off for each answer, and we leave it on."""
 
     def close(self, exc_info: bool | BaseException | tuple[Any, Any, Any] | None = False) -> None:
-        # Headers over the limit: Tornado closes without a word.
+        """Close; with an answer where the headers are over the limit, at which Tornado just closes."""
         if isinstance(exc_info, iostream.UnsatisfiableReadError) and not self.closed():
             with contextlib.suppress(OSError):
                 self.write_to_fd(memoryview(self.refusal()))
         super().close(exc_info)
 
 
-class _PlainStream(_Refusing):
+class _PlainStream(SenderStream):
     pass
 
 
-class _TlsStream(_Refusing, iostream.SSLIOStream):
+class _TlsStream(SenderStream, iostream.SSLIOStream):
     pass
 
 
@@ -149,7 +169,7 @@ class Listener:
     def _stream(self, connection: socket.socket) -> iostream.IOStream:
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        stream: _Refusing
+        stream: SenderStream
         if self._certificate is None:
             stream = _PlainStream(connection, max_buffer_size=BUFFER, read_chunk_size=READ_CHUNK)
         else:

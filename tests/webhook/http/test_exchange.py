@@ -1,7 +1,9 @@
 """Requests and answers on the wire."""
 
 import asyncio
+import contextlib
 import json
+import time
 
 import pytest
 from structlog.testing import capture_logs
@@ -359,6 +361,27 @@ async def test_malformed_requests_are_refused_in_json(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    "rest",
+    [
+        pytest.param({"Content_Length": "x"}, id="length-not-a-number"),
+        pytest.param({"Content_Length": "4", "Transfer_Encoding": "chunked"}, id="smuggling"),
+        pytest.param({"Transfer_Encoding": "chunked"}, id="chunk-size"),
+    ],
+)
+async def test_malformed_rest_of_a_refused_request_gets_no_second_answer(rest: dict[str, str]) -> None:
+    """Whatever follows the headers of a request that was refused: one answer, and the connection ends."""
+    async with running(Site()) as site:
+        wire = await Wire.open(site.port)
+        await wire.send(request("POST", UNKNOWN_PATH, **rest))
+        assert (await wire.reply()).code == 404
+        with contextlib.suppress(ConnectionError):
+            await wire.send(b"zz\r\n")
+        assert await wire.closed() == b""
+        await wire.close()
+        assert site.metrics.requests == [("unknown", "unknown", 404)]
+
+
+@pytest.mark.parametrize(
     ("length", "code"), [pytest.param(32 * 1024, 404, id="at"), pytest.param(32 * 1024 + 1, 400, id="past")]
 )
 async def test_headers_of_32_kib(length: int, code: int) -> None:
@@ -406,11 +429,42 @@ async def test_sender_that_disconnects_changes_nothing() -> None:
         await wire.send(request("POST", PATH, PUSH))
         await until(lambda: site.dispatcher.dispatched)
         await wire.close()
-        await until(lambda: site.server.connections == 0)
+        await asyncio.sleep(0.05)
         assert site.endpoint.gate.requests == 1
         refresh.persist()
         await until(lambda: site.journal.calls[-1][0] == "finish")
         await until(lambda: site.endpoint.gate.requests == 0)
+        await until(lambda: site.server.connections == 0)
+
+
+async def test_sender_that_has_ended_its_side_gets_its_answer() -> None:
+    """A sender may say that it will send no more and wait for the answer, which then ends the connection."""
+    refresh = FakeRefresh(1)
+    async with running(Site(refresh)) as site:
+        wire = await Wire.open(site.port)
+        await wire.send(request("POST", PATH, PUSH))
+        await until(lambda: site.dispatcher.dispatched)
+        wire.writer.write_eof()
+        began = time.process_time()
+        await asyncio.sleep(0.2)
+        assert time.process_time() - began < 0.1, "the end of its side is looked at once, not again and again"
+        refresh.persist()
+        assert (await wire.reply()).code == 200
+        assert await wire.closed() == b""
+        await wire.close()
+        await until(lambda: site.server.connections == 0)
+
+
+async def test_sender_that_ends_its_side_at_once_gets_its_answer() -> None:
+    """The same where the end comes along with the request."""
+    async with running(Site()) as site:
+        for _ in range(10):
+            wire = await Wire.open(site.port)
+            wire.writer.write(request("POST", PATH, PUSH))
+            wire.writer.write_eof()
+            assert (await wire.reply()).code == 200
+            assert await wire.closed() == b""
+            await wire.close()
 
 
 async def test_sender_that_disconnects_within_its_body_leaves_nothing() -> None:
