@@ -206,7 +206,9 @@ class Endpoint:
 
     def _elsewhere(self, arrival: Arrival, method: str, target: str, digest: str | None) -> Answer:
         """Answer a request to no receiver that is being served."""
-        if digest is not None and self._receivers.is_expected(digest):
+        expected = None if digest is None else self._receivers.expected(digest)
+        if expected is not None:
+            arrival.receiver = expected
             return self._not_yet
         if target.partition("?")[0] == HEALTH_PATH:
             arrival.event = HEALTH

@@ -30,8 +30,11 @@ class ReceiverLookup(Protocol):
     def find(self, digest: str) -> Receiver | None:
         """Return the receiver that answers ``…/azure/{digest}``, in O(1)."""
 
-    def is_expected(self, digest: str) -> bool:
-        """Whether a config's status publishes this path while its receiver's Secret is not known yet."""
+    def expected(self, digest: str) -> str | None:
+        """Return the name of the receiver whose path this is by a config's status.
+
+        None unless the receiver's Secret is not known yet.
+        """
 
 
 class Refresh(Protocol):

@@ -89,12 +89,12 @@ class ReceiverIndex:
         claims = self._claims.get(digest)
         return claims[0].receiver if claims is not None and len(claims) == 1 else None
 
-    def is_expected(self, digest: str) -> bool:
-        """Whether a status publishes this path while its receiver's Secret is not known yet."""
+    def expected(self, digest: str) -> str | None:
+        """Return the receiver whose path this is by a status, while its Secret is not known yet."""
         for key, name in self._published.get(digest, ()):
             if any(s.name == name and s.state is State.PENDING for s in self.states(key)):
-                return True
-        return False
+                return receiver_name(key[0], name)
+        return None
 
     # --- what status and metrics ask ---
 

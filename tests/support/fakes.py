@@ -29,15 +29,15 @@ class FakeLookup:
 
     def __init__(self, *receivers: FakeReceiver) -> None:
         self.served = {digest(receiver.name): receiver for receiver in receivers}
-        self.expected: set[str] = set()
+        self.coming: dict[str, str] = {}
         self.asked: list[str] = []
 
     def find(self, digest: str) -> FakeReceiver | None:
         self.asked.append(digest)
         return self.served.get(digest)
 
-    def is_expected(self, digest: str) -> bool:
-        return digest in self.expected
+    def expected(self, digest: str) -> str | None:
+        return self.coming.get(digest)
 
 
 class FakeRefresh:

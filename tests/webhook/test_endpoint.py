@@ -152,11 +152,15 @@ def test_expected_path_is_a_503_that_asks_to_come_again() -> None:
     """A receiver whose Secret is on its way is no unknown path: Azure DevOps would give it up."""
     world = World()
     coming = digest("kargo-demo/coming")
-    world.lookup.expected.add(coming)
-    answer = world.check(path=f"/azure/{coming}")
+    world.lookup.coming[coming] = "kargo-demo/coming"
+    arrival = world.endpoint.arrived()
+    answer = world.endpoint.check(arrival, "POST", f"/azure/{coming}", HTTPHeaders())
     assert answer is not None
     assert answer.code == 503
     assert dict(answer.headers)["Retry-After"] == "5"
+    with capture_logs() as lines:
+        world.endpoint.answered(arrival, answer)
+    assert (lines[0]["event"], lines[0]["receiver"]) == ("request_refused", "kargo-demo/coming")
 
 
 def test_unknown_digest_is_the_only_one_that_is_looked_up() -> None:

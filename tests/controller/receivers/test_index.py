@@ -210,13 +210,13 @@ def test_expected() -> None:
     digest, stranger = receiver_digest("p", "az", LONG), receiver_digest("p", "az", OTHER)
     site = Receiving()
     site.put(config("p", ("az", "s"), published=(digest,)))
-    assert site.index.is_expected(digest)
-    assert not site.index.is_expected(stranger)
+    assert site.index.expected(digest) == "p/az"
+    assert site.index.expected(stranger) is None
     site.secrets.refuse(("p", "s"))
     site.index.secret_changed(("p", "s"))
-    assert site.index.is_expected(digest)
+    assert site.index.expected(digest)
     site.secret(("p", "s"))
-    assert not site.index.is_expected(digest)
+    assert not site.index.expected(digest)
     assert site.served("p", "az") == "p/az"
 
 
@@ -226,18 +226,18 @@ def test_nothing_is_expected_of_what_is_known() -> None:
     site = Receiving()
     site.put(config("p", ("az", "s"), published=(digest,)))
     site.secret(("p", "s"), OTHER)
-    assert not site.index.is_expected(digest)
+    assert not site.index.expected(digest)
     site.secrets.miss(("p", "s"))
     site.index.secret_changed(("p", "s"))
-    assert not site.index.is_expected(digest)
+    assert not site.index.expected(digest)
     del site.secrets.states["p", "s"]
     site.index.secret_changed(("p", "s"))
-    assert site.index.is_expected(digest)
+    assert site.index.expected(digest)
     site.put(config("p", ("az", "s")))
-    assert not site.index.is_expected(digest)
+    assert not site.index.expected(digest)
     site.put(config("p", ("az", "s"), published=(digest,)))
     site.index.deleted(config("p"))
-    assert not site.index.is_expected(digest)
+    assert not site.index.expected(digest)
 
 
 def test_a_neighbour_that_is_not_known_makes_nothing_expected() -> None:
@@ -245,11 +245,11 @@ def test_a_neighbour_that_is_not_known_makes_nothing_expected() -> None:
     digest = receiver_digest("p", "az", LONG)
     site = Receiving()
     site.put(config("p", ("az", "s"), ("neighbour", "t"), published=(digest,)))
-    assert site.index.is_expected(digest)
+    assert site.index.expected(digest)
     site.secrets.miss(("p", "s"))
     site.index.secret_changed(("p", "s"))
     assert site.states(P) == {"az": State.FAULTY, "neighbour": State.PENDING}
-    assert not site.index.is_expected(digest)
+    assert not site.index.expected(digest)
 
 
 def test_a_path_published_by_two_is_expected_of_either() -> None:
@@ -259,9 +259,9 @@ def test_a_path_published_by_two_is_expected_of_either() -> None:
     site.put(config("p", ("az", "s"), published=(digest,)))
     site.put(config("q", ("az", "s"), published=(digest,)))
     site.secret(("q", "s"), OTHER)
-    assert site.index.is_expected(digest)
+    assert site.index.expected(digest)
     site.index.deleted(config("p"))
-    assert not site.index.is_expected(digest)
+    assert not site.index.expected(digest)
 
 
 def test_second_factor() -> None:

@@ -79,7 +79,7 @@ class ReceiverMachine(RuleBasedStateMachine):
         for digest in DIGESTS:
             found, wanted = self.index.find(digest), fresh.find(digest)
             assert (found and found.name) == (wanted and wanted.name)
-            assert self.index.is_expected(digest) == fresh.is_expected(digest)
+            assert self.index.expected(digest) == fresh.expected(digest)
             assert sorted(self.index.claimants(digest)) == sorted(fresh.claimants(digest))
         keys = fresh.keys()
         assert set(self.index.keys()) == set(keys)

@@ -372,7 +372,7 @@ async def test_malformed_rest_of_a_refused_request_gets_no_second_answer(rest: d
     """Whatever follows the headers of a request that was refused: one answer, and the connection ends."""
     async with running(Site()) as site:
         wire = await Wire.open(site.port)
-        await wire.send(request("POST", UNKNOWN_PATH, **rest))
+        await wire.send(request("POST", UNKNOWN_PATH, b"", **rest))
         assert (await wire.reply()).code == 404
         with contextlib.suppress(ConnectionError):
             await wire.send(b"zz\r\n")
