@@ -6,6 +6,7 @@ import json
 import time
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from tests.support.aio import run
@@ -503,6 +504,33 @@ async def test_a_fault_of_ours_is_a_500_that_tells_nothing(where: str) -> None:
         delattr(target, where)
         assert (await wire.request("POST", PATH, PING)).code == 200, "the connection goes on"
         await wire.close()
+
+
+async def test_a_log_that_fails_leaves_nobody_unanswered_and_nothing_open() -> None:
+    """Whatever becomes of the line, the answer is written, and a delivery holds no room after its end."""
+
+    def full(*_: object) -> str:
+        raise OSError("no space left on device")
+
+    refresh = FakeRefresh(1)
+    async with running(Site(refresh)) as site:
+        structlog.configure(processors=[full])
+        try:
+            for data, code in ((request("POST", PATH, PING), 200), (request("GET", PATH), 405)):
+                wire = await Wire.open(site.port)
+                await wire.send(data)
+                assert (await wire.reply()).code == code
+                await wire.close()
+            wire = await Wire.open(site.port)
+            await wire.send(request("POST", PATH, PUSH))
+            await until(lambda: site.dispatcher.dispatched)
+            refresh.persist()
+            assert (await wire.reply()).code == 200
+            await until(lambda: not len(site.deliveries))
+            await until(lambda: site.endpoint.gate.requests == site.endpoint.gate.bytes == 0)
+            await wire.close()
+        finally:
+            structlog.reset_defaults()
 
 
 def test_the_path_never_comes_out(caplog: pytest.LogCaptureFixture) -> None:
