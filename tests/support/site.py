@@ -15,6 +15,7 @@ from tests.support.fakes import (
     FakeWebhookMetrics,
     digest,
 )
+from tests.support.wire import Reply, Wire
 from webhook.delivery import Deliveries
 from webhook.endpoint import Endpoint
 from webhook.http.server import WebhookServer
@@ -23,6 +24,9 @@ from webhook.limits import Limits
 
 PATH = "/azure/" + digest("kargo-demo/az")
 """The path of the one receiver that a Site serves."""
+
+UNKNOWN_PATH = "/azure/" + "0" * 64
+"""A path of the right shape that no Site serves."""
 
 PING = b'{"id":"p1","timestamp":"2026-01-01T00:00:00Z","action":"ping"}'
 
@@ -92,3 +96,15 @@ async def running(site: Site) -> AsyncIterator[Site]:
         await asyncio.sleep(0)
     assert asyncio.all_tasks() <= tasks | {asyncio.current_task()}
     assert site.endpoint.gate.bytes == 0 or len(site.deliveries)
+
+
+async def exchange(*requests: bytes, site: Site | None = None, limits: Limits | None = None) -> list[Reply]:
+    """Send requests one after the other on one connection; return the answers."""
+    async with running(site or Site(limits=limits)) as served:
+        wire = await Wire.open(served.port)
+        replies = []
+        for data in requests:
+            await wire.send(data)
+            replies.append(await wire.reply(head=data.startswith(b"HEAD")))
+        await wire.close()
+        return replies

@@ -60,6 +60,8 @@ class Exchange(httputil.HTTPMessageDelegate):
         self._server = server
         self._connection = connection
         self._stream = stream
+        self._sender = cast("SenderStream", stream.stream)
+        self._sender.answered = False
         self._arrival: Arrival
         self._method: str
         self._headers: httputil.HTTPHeaders
@@ -86,7 +88,6 @@ class Exchange(httputil.HTTPMessageDelegate):
             self._stream.detach()
             return
         line = cast("httputil.RequestStartLine", start_line)
-        cast("SenderStream", self._stream.stream).answered = False
         self._arrival = arrival = self._endpoint.arrived()
         self._method, self._headers = line.method, headers
         if headers.get("Expect", "").lower() == CONTINUE:
@@ -169,7 +170,7 @@ class Exchange(httputil.HTTPMessageDelegate):
 
     def _answer(self, answer: Answer, *, closing: bool = False) -> None:
         """Write the answer; the connection stays open if the rest of the request can be read to its end."""
-        self._answered = cast("SenderStream", self._stream.stream).answered = True
+        self._answered = self._sender.answered = True
         self._drop_body()
         self._leave()
         arrival = self._arrival
