@@ -52,6 +52,8 @@ class SenderStream(iostream.IOStream):
     answered = False
     """Whether the request that is being read has its answer: what is wrong with its rest gets no other."""
 
+    _half_closed = False
+
     def write(self, data: bytes | memoryview) -> "asyncio.Future[None]":
         """Write; instead of Tornado's refusal the complete answer, or nothing after another answer."""
         if data != TORNADO_REFUSAL:
@@ -59,16 +61,19 @@ class SenderStream(iostream.IOStream):
         return super().write(b"" if self.answered else self.refusal())
 
     def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
-        """Read; where nobody waits for more and the sender has ended its side, return one empty line.
+        """Read; where the sender has ended its side and nobody waits for more, return one empty line.
 
-        Tornado takes that end for the end of the connection, and drops the answer that the sender waits for.
-        The line, which may stand before a request, keeps it from looking again until it reads the next one.
+        Tornado would take that end for the connection's, and drop the answer that the sender waits for. With
+        the line, which may stand before a request, it looks no further until it waits for the next request.
         """
         count = super().read_from_fd(buf)
-        if count == 0 and not self.reading():
-            buf[0] = 10  # "\n"
-            return 1
-        return count
+        if count != 0 or self.reading():
+            return count
+        if self._half_closed:
+            return None
+        self._half_closed = True
+        buf[0] = ord("\n")
+        return 1
 
     def set_nodelay(self, value: bool) -> None:
         """Do nothing: Tornado switches this on and off for each answer, and we leave it on."""

@@ -91,7 +91,7 @@ async def test_a_fault_of_ours_is_a_500_that_tells_nothing(where: str) -> None:
         failed = lines[0]
         assert (failed["event"], failed["error"]) == ("request_failed", "RuntimeError")
         assert failed["id"] == reply.headers["x-delivery-id"]
-        assert "test_exchange.py" in failed["where"][-1]
+        assert "test_exchange_faults.py" in failed["where"][-1]
         assert PATH not in json.dumps(lines)
         delattr(target, where)
         assert (await wire.request("POST", PATH, PING)).code == 200, "the connection goes on"
