@@ -58,13 +58,6 @@ def too_large(limit: int) -> Answer:
     return error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {limit} bytes")
 
 
-def too_many(limit: int) -> Answer:
-    """Return the 413 for a batch that concerns more than ``limit`` repositories."""
-    return error(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the batch concerns more than {limit} repositories: send fewer"
-    )
-
-
 def unavailable(text: str, retry_after: int) -> Answer:
     """Return a 503 that asks the sender to come again in ``retry_after`` seconds."""
     return error(HTTPStatus.SERVICE_UNAVAILABLE, text, ("Retry-After", str(retry_after)))

@@ -19,7 +19,7 @@ from webhook.arrival import Arrival
 from webhook.delivery import Deliveries, Delivery, clean, log_fault
 from webhook.gate import Gate, bytes_of
 from webhook.limits import Limits
-from webhook.payloads.parse import EVENT_GRID, BadPayload, Handshake, Ignored, Ping, PullRequest, Push, parse
+from webhook.payloads.parse import EVENT_GRID, BadPayload, Handshake, Ignored, Ping, Push, parse
 from webhook.ports import ReceiverLookup, WebhookMetrics
 
 log = structlog.get_logger()
@@ -93,7 +93,6 @@ class Endpoint:
         self.gate = Gate(self.limits)
         retry = self.limits.retry_after
         self.too_large = answers.too_large(self.limits.body)
-        self._too_many = answers.too_many(self.limits.subjects)
         self.overloaded = answers.unavailable("too much is in progress", retry)
         self._stopping = answers.unavailable("the server is shutting down", retry)
         self._not_yet = answers.unavailable("the receiver's Secret is not known yet", retry)
@@ -149,11 +148,6 @@ class Endpoint:
                 return answers.validation(event.code)
         if isinstance(event, Push) and event.unreadable:
             log.warning("events_unreadable", id=arrival.id, count=event.unreadable)
-        return self._begin(arrival, event)
-
-    def _begin(self, arrival: Arrival, event: Push | PullRequest) -> Answer | Delivery:
-        if len(event.subjects) > self.limits.subjects:
-            return self._too_many
         size = bytes_of(event.subjects)
         if not self.gate.take(arrival.receiver, size):
             return self.overloaded

@@ -57,10 +57,6 @@ class Limits:
     """Bytes of bodies that are being received, and of deliveries from their decoding to their end. With
     what Python and the journal's thread need beside them this stays below 200 MB."""
 
-    subjects: int = 2000
-    """Repositories of one batch. Event Grid sends at most 1 MB at a time, and an ImagePushed takes 700 bytes
-    or more: 1,500 of them, if each were of another repository."""
-
     retry_after: int = 5
     """Seconds in the ``Retry-After`` of a 503. Azure DevOps retries eight times within 183 s."""
 
