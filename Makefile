@@ -42,6 +42,10 @@ faults: $(VENV)/ready ## kill, cut, delay, refuse: all of the fault suite (FAULT
 fuzz: $(VENV)/ready ## attack the public port with 100,000 bodies, and with requests that no sender makes
 	@FUZZ=$${FUZZ:-100000} exec $(BIN)/python -m pytest tests/fuzz $(ARGS)
 
+.PHONY: attacks
+attacks: $(VENV)/ready ## attack it for ATTACK_SECONDS (30) in each way we know, and show what the others felt
+	@ATTACK_SECONDS=$${ATTACK_SECONDS:-30} exec $(BIN)/python -m pytest tests/attacks $(ARGS)
+
 .PHONY: soak
 soak: $(VENV)/ready ## mixed load with faults for SOAK_SECONDS (600): at the end nothing has grown
 	@SOAK_SECONDS=$${SOAK_SECONDS:-600} exec $(BIN)/python -m pytest tests/faults/test_soak.py $(ARGS)

@@ -56,17 +56,22 @@ class Stage:
         proxy: FaultProxy | None = None,
         data: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        wait: bool = True,
     ) -> ReceiverProcess:
         """Start a receiver with a journal (in ``data``, or the stage's own); through a proxy if given."""
         kubeconfig = None if proxy is None else proxy.kubeconfig(self.start.kubeconfig)
         # Not in asyncio's debug mode, which costs more than the work that is watched here.
         plain = {"PYTHONASYNCIODEBUG": "", **(environment or {})}
-        return self.start(f"--data-dir={data or self.data}", *flags, kubeconfig=kubeconfig, environment=plain)
+        return self.start(
+            f"--data-dir={data or self.data}", *flags, kubeconfig=kubeconfig, environment=plain, wait=wait
+        )
 
-    def sender(self, field: Field, receiver: ReceiverProcess, *, at_once: int = 16) -> Sender:
+    def sender(
+        self, field: Field, receiver: ReceiverProcess, *, at_once: int = 16, fresh: bool = False
+    ) -> Sender:
         """Deliver to the Project's receiver."""
         url = receiver.base_url + field.project.path
-        return Sender(lambda: url, self.background, at_once=at_once)
+        return Sender(lambda: url, self.background, at_once=at_once, fresh=fresh)
 
     def judge(
         self,

@@ -30,10 +30,14 @@ class Event:
 class Sender:
     """Posts events to one URL, which may move to another port meanwhile, and keeps the ledger."""
 
-    def __init__(self, url: Callable[[], str], background: Background, *, at_once: int = 16) -> None:
+    def __init__(
+        self, url: Callable[[], str], background: Background, *, at_once: int = 16, fresh: bool = False
+    ) -> None:
         self._url = url
         self._background = background
         self._at_once = at_once
+        self._fresh = fresh
+        """Whether each event has a connection of its own."""
         self._session: aiohttp.ClientSession | None = None
         self.ledger = Ledger()
         self.stopping = False
@@ -64,7 +68,7 @@ class Sender:
 
     async def _open(self) -> None:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, force_close=self._fresh),
             timeout=aiohttp.ClientTimeout(total=LIMIT),
             headers={"Content-Type": "application/json"},
         )

@@ -158,7 +158,7 @@ class WebhookServer(httputil.HTTPServerConnectionDelegate):
         exchange = Exchange(self._endpoint, self, connection, cast("HTTP1Connection", request_conn))
         if connection in self._connections:
             if self._connections[connection] is not None:  # else it is new
-                self._phases.enter(connection, Phase.KNOWN if connection in self._known else Phase.IDLE)
+                self._idle(connection)
             self._connections[connection] = exchange
         return exchange
 
@@ -188,7 +188,7 @@ class WebhookServer(httputil.HTTPServerConnectionDelegate):
         if connection.stream.writing():
             self._phases.enter(connection, Phase.UNREAD)
         elif complete:
-            self._phases.leave(connection)
+            self._idle(connection)  # already, though Tornado begins the next request a turn of the loop later
         else:
             self._phases.enter(connection, Phase.REFUSED)
 
@@ -206,6 +206,9 @@ class WebhookServer(httputil.HTTPServerConnectionDelegate):
         self._connections[connection] = None
         self._phases.enter(connection, Phase.NEW)
         connection.start_serving(self)
+
+    def _idle(self, connection: HTTP1ServerConnection) -> None:
+        self._phases.enter(connection, Phase.KNOWN if connection in self._known else Phase.IDLE)
 
     def _drop(self, connection: HTTP1ServerConnection) -> None:
         # Now, though Tornado will call on_close a turn of the loop later: the next to be accepted counts.

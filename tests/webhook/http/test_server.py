@@ -1,6 +1,7 @@
 """The public server's connections, its end, and TLS."""
 
 import asyncio
+import contextlib
 import errno
 import socket
 import ssl
@@ -179,6 +180,19 @@ async def test_connections_are_closed_in_order_of_what_they_wait_for() -> None:
         for wire in (known, new, idle, refused, *later):
             await wire.close()
         unread.close()
+
+
+async def test_requests_without_a_pause_hold_no_connection() -> None:
+    """Between two requests that have come already a connection may be closed for another's sake."""
+    async with running(Site(limits=Limits(connections=4))) as site:
+        with contextlib.ExitStack() as stack:
+            for _ in range(4):
+                busy = stack.enter_context(socket.create_connection(("127.0.0.1", site.port)))
+                busy.sendall(request("GET", "/elsewhere") * 200)
+            await until(lambda: len(site.metrics.requests) >= 4)
+            other = await Wire.open(site.port)
+            assert (await other.request("POST", PATH, PING)).code == 200
+            await other.close()
 
 
 async def test_a_fault_in_the_sweep_ends_no_other_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
