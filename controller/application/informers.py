@@ -1,24 +1,27 @@
 """The informers and the indexes they keep: everything this process knows of the cluster."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from controller.kargo.objects import (
     CLUSTER_CONFIGS,
     PROJECT_CONFIGS,
     PROMOTIONS,
     WAREHOUSES,
-    Config,
     decode_config,
 )
-from controller.kargo.promotion import Promotion, decode_promotion
-from controller.kargo.warehouse import Warehouse, decode_warehouse
+from controller.kargo.promotion import decode_promotion
+from controller.kargo.warehouse import decode_warehouse
 from controller.process.manager import Manager
 from controller.receivers.index import ReceiverIndex, SecretRef
 from controller.receivers.secret_watches import SecretWatches
 from controller.refreshing.target_index import TargetIndex
 from controller.runtime.api.client import Client
+from controller.runtime.api.resource import Resource
 from controller.runtime.clock import Clock
-from controller.runtime.informer.informer import Informer, InformerObserver
+from controller.runtime.informer.informer import Decode, Informer, InformerObserver
+from controller.runtime.informer.store import Stored
+
+T = TypeVar("T", bound=Stored)
 
 
 class Informers:
@@ -36,36 +39,29 @@ class Informers:
         system_namespace: str,
         observer: InformerObserver,
     ) -> None:
+        def follow(
+            kind: str, resource: Resource, decode: Decode[T], *, optional: bool = False
+        ) -> Informer[T]:
+            return Informer(
+                client,
+                resource,
+                decode,
+                kind=kind,
+                clock=clock,
+                absent_is_empty=optional,
+                observer=observer,
+            )
+
         self._clock = clock
         self.warehouse_index = TargetIndex()
         self.promotion_index = TargetIndex()
         self.secrets = SecretWatches(client, clock=clock, changed=self._secret_changed, observer=observer)
         self.receivers = ReceiverIndex(system_namespace=system_namespace, secrets=self.secrets)
 
-        self.warehouses: Informer[Warehouse] = Informer(
-            client, WAREHOUSES, decode_warehouse, kind="Warehouse", clock=clock, observer=observer
-        )
-        self.project_configs: Informer[Config] = Informer(
-            client, PROJECT_CONFIGS, decode_config, kind="ProjectConfig", clock=clock, observer=observer
-        )
-        self.cluster_configs: Informer[Config] = Informer(
-            client,
-            CLUSTER_CONFIGS,
-            decode_config,
-            kind="ClusterConfig",
-            clock=clock,
-            absent_is_empty=True,
-            observer=observer,
-        )
-        self.promotions: Informer[Promotion] = Informer(
-            client,
-            PROMOTIONS,
-            decode_promotion,
-            kind="Promotion",
-            clock=clock,
-            absent_is_empty=True,
-            observer=observer,
-        )
+        self.warehouses = follow("Warehouse", WAREHOUSES, decode_warehouse)
+        self.project_configs = follow("ProjectConfig", PROJECT_CONFIGS, decode_config)
+        self.cluster_configs = follow("ClusterConfig", CLUSTER_CONFIGS, decode_config, optional=True)
+        self.promotions = follow("Promotion", PROMOTIONS, decode_promotion, optional=True)
         self.warehouses.add_handler(self.warehouse_index)
         self.promotions.add_handler(self.promotion_index)
         self.project_configs.add_handler(self.receivers)

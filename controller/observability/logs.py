@@ -26,7 +26,7 @@ LEVELS = {
 """Kargo's level names as numbers of the standard library's scale; ``discard`` silences everything."""
 
 _PATH = re.compile(r"(?i)azure(/|%2f)[0-9a-f]{64}")
-_LIBRARIES = ("aiohttp", "asyncio", "kubernetes", "kubernetes.aio", "tornado", "urllib3")
+LIBRARIES = ("aiohttp", "asyncio", "kubernetes", "kubernetes.aio", "tornado", "urllib3")
 
 
 def read_level(text: str) -> str:
@@ -101,7 +101,7 @@ def configure(level: str, log_format: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
-    for name in _LIBRARIES:
+    for name in LIBRARIES:
         # Their debug lines hold URLs and headers, tokens among them: never below warning.
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
 

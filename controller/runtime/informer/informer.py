@@ -10,7 +10,6 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
-import msgspec
 import structlog
 
 from controller.runtime.api.client import Client
@@ -30,13 +29,13 @@ from controller.runtime.informer.failures import classify, retry_after
 from controller.runtime.informer.freshness import Freshness
 from controller.runtime.informer.informer_delays import ForbiddenRetry, InformerDelays
 from controller.runtime.informer.lister import Lister
-from controller.runtime.informer.mirror import Handler, Mirror
+from controller.runtime.informer.mirror import Decode, Handler, Mirror
 from controller.runtime.informer.observer import WATCH_RESTART_REASONS, InformerObserver
 from controller.runtime.informer.reflector import Failure
 from controller.runtime.informer.store import Store, Stored
 from controller.runtime.informer.watch_turns import Turns, WatchTurn
 
-__all__ = ["WATCH_RESTART_REASONS", "ForbiddenRetry", "Handler", "Informer", "InformerObserver"]
+__all__ = ["WATCH_RESTART_REASONS", "Decode", "ForbiddenRetry", "Handler", "Informer", "InformerObserver"]
 
 log = structlog.get_logger()
 
@@ -75,7 +74,7 @@ class Informer(Generic[T]):
         self,
         client: Client,
         resource: Resource,
-        decode: Callable[[msgspec.Raw, Callable[[str, str], T | None]], T | None],
+        decode: Decode[T],
         *,
         kind: str,
         clock: Clock,

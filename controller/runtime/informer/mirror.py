@@ -17,6 +17,9 @@ log = structlog.get_logger()
 T = TypeVar("T", bound=Stored)
 H = TypeVar("H", contravariant=True)
 
+Decode = Callable[[msgspec.Raw, Callable[[str, str], T | None]], T | None]
+"""Turns the JSON of one object into what is kept, None for nothing; the callable looks up what is stored."""
+
 TURN = 200
 """Objects of a list published before other tasks get a turn of the event loop: a millisecond or two."""
 DECODE_TURN = 50
@@ -49,7 +52,7 @@ class Mirror(Generic[T]):
 
     def __init__(
         self,
-        decode: Callable[[msgspec.Raw, Callable[[str, str], T | None]], T | None],
+        decode: Decode[T],
         *,
         kind: str,
         quarantined: Callable[[], None],

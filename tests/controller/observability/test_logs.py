@@ -22,7 +22,7 @@ def _restored() -> Iterator[None]:
     """Leave logging as it was: other tests capture it."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    levels = {name: logging.getLogger(name).level for name in logs._LIBRARIES}
+    levels = {name: logging.getLogger(name).level for name in logs.LIBRARIES}
     yield
     structlog.reset_defaults()
     root.handlers[:] = handlers
