@@ -59,7 +59,6 @@ class Informer(Generic[T]):
       30 s. Where something is stored, only once that has lasted a minute (ABSENCE_SECONDS). Otherwise every
       failure is backed off, 0.8 to 30 s, without end, and what is stored stays.
     - ``forbidden_retry``: other delays after a 403.
-    - ``start_jitter``: the first list is delayed by up to so many seconds.
     - ``throttle`` is awaited before each list that follows a 403; informers may share one.
     - ``turns``: one is held while a watch is being opened; informers may share them.
     - ``on_error(error)`` is called when listing begins to fail, and again only when it fails in another way
@@ -82,7 +81,6 @@ class Informer(Generic[T]):
         field_selector: str | None = None,
         absent_is_empty: bool = False,
         forbidden_retry: ForbiddenRetry | None = None,
-        start_jitter: float = 0.0,
         idle_seconds: float = IDLE_SECONDS,
         throttle: Callable[[], Awaitable[None]] | None = None,
         turns: Turns | None = None,
@@ -104,7 +102,7 @@ class Informer(Generic[T]):
         self._quiet = on_error is not None
         self._observer = observer or InformerObserver()
         self._errors = ErrorReporter(self._bound_log, on_error, on_recovered)
-        self._delays = InformerDelays(start_jitter=start_jitter, forbidden=forbidden_retry, rng=rng)
+        self._delays = InformerDelays(forbidden_retry, rng)
         self._mirror: Mirror[T] = Mirror(
             decode, kind=kind, quarantined=lambda: self._observer.quarantined(kind)
         )
@@ -112,7 +110,7 @@ class Informer(Generic[T]):
         self._freshness = Freshness(clock, on_caught_up)
         self._synced = False
         self._syncing: asyncio.Event | None = None  # made when somebody waits: for most informers nobody does
-        self._state: reflector.State
+        self._state: reflector.State = reflector.Listing()
         self._error: ApiError | None = None  # of the last request, if it failed
         self._absent_since: float | None = None
 
@@ -155,16 +153,15 @@ class Informer(Generic[T]):
         """List and watch until cancelled. Raises only what a handler raises, or a bug."""
         self._observer.synced(self.kind, False)
         try:
-            self._state, wait = reflector.begin()
             while True:
-                if wait is not None:
-                    delay = self._delays.seconds(wait, self._error, self._clock.monotonic())
-                    await self._clock.sleep(delay)
                 if isinstance(self._state, reflector.Listing):
                     stimulus = await self._list(self._state)
                 else:
                     stimulus = await self._watch(self._state.version)
                 self._state, wait = reflector.step(self._state, stimulus)
+                if wait is not None:
+                    delay = self._delays.seconds(wait, self._error, self._clock.monotonic())
+                    await self._clock.sleep(delay)
         finally:
             self._lister.drop()
             self._freshness.broken()

@@ -33,11 +33,8 @@ _rng = random.Random()  # noqa: S311  spreading, not secrecy. One for all: each 
 class InformerDelays:
     """The delays of one informer."""
 
-    def __init__(
-        self, *, start_jitter: float, forbidden: ForbiddenRetry | None, rng: random.Random | None
-    ) -> None:
+    def __init__(self, forbidden: ForbiddenRetry | None, rng: random.Random | None) -> None:
         self._rng = rng or _rng
-        self._start_jitter = start_jitter
         self._forbidden = forbidden
         self._forbidden_since: float | None = None
         self._backoff = Backoff(self._rng)
@@ -59,8 +56,6 @@ class InformerDelays:
         self._forbidden_since = None
 
     def _nominal(self, why: Pause, error: ApiError | None, now: float) -> float:
-        if why is Pause.START:
-            return self._rng.uniform(0.0, self._start_jitter)
         if why is Pause.ABSENT:
             return self._spread(ABSENT_SECONDS)
         if self._forbidden is not None and isinstance(error, Forbidden):

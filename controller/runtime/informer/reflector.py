@@ -126,8 +126,6 @@ Stimulus = Page | ListFailed | Absent | Advanced | WatchEnded
 class Pause(enum.Enum):
     """Why to wait; the driver knows how long."""
 
-    START = enum.auto()
-    """Before the first list: many informers start spread out."""
     BACKOFF = enum.auto()
     ABSENT = enum.auto()
 
@@ -141,11 +139,6 @@ class Wait:
 
 
 Step = tuple[State, Wait | None]
-
-
-def begin() -> Step:
-    """Return the first state and the wait before it."""
-    return Listing(), Wait(Pause.START)
 
 
 def step(state: State, stimulus: Stimulus) -> Step:

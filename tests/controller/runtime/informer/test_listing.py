@@ -1,7 +1,6 @@
 """The list half of an informer: pages, expiry, what is published when."""
 
 import asyncio
-import random
 
 import pytest
 
@@ -191,20 +190,6 @@ async def test_row_13_has_synced_only_after_the_handlers_saw_the_first_list() ->
         await it.informer.wait_synced()
         assert seen == [False]
     assert it.recorder.sync == [False, True]
-
-
-async def test_row_15_many_informers_start_spread_out() -> None:
-    """With a start jitter the first list waits for a random part of it."""
-    delays = set()
-    for seed in range(5):
-        server = ApiServer(page([]), watch())
-        async with informing(server, start_jitter=10.0, rng=random.Random(seed)) as it:
-            delays.add(await it.paused())
-            assert server.requests == []
-            await it.resume()
-            await it.requests(1)
-    assert len(delays) == 5
-    assert all(0 <= delay <= 10 for delay in delays)
 
 
 async def test_a_page_beyond_the_limit_comes_in_smaller_ones() -> None:
