@@ -50,6 +50,7 @@ _CLOUD_EVENTS = "application/cloudevents"
 _NO_SENDER = "the body is no event of Azure Container Registry, Azure DevOps or Event Grid"
 _ACR_AGENT, _AZURE_DEVOPS_AGENT = "AzureContainerRegistry", "VSServices"
 """What the senders' User-Agents begin with; Kargo's own server goes by them."""
+_PING = b'"ping"'
 
 _body = msgspec.json.Decoder(Body)
 
@@ -87,7 +88,7 @@ def parse(
 def _complete(fields: Body) -> bool:
     """Whether a sender's usual fields are there; if not, they may be there in another case."""
     if given(fields.action):
-        return given(fields.target) and given(fields.request)
+        return bytes(fields.action) == _PING or (given(fields.target) and given(fields.request))
     return (given(fields.event_type) or given(fields.type)) and (given(fields.resource) or given(fields.data))
 
 
@@ -104,7 +105,7 @@ def _sender(fields: Body, user_agent: str, *, from_event_grid: bool) -> str | No
     if given(fields.action):
         if user_agent.startswith(_ACR_AGENT) or not azure_devops_shaped:
             return ACR
-        if given(fields.target) or bytes(fields.action) == b'"ping"':
+        if given(fields.target) or bytes(fields.action) == _PING:
             return ACR
     if azure_devops_shaped:
         return AZURE_DEVOPS

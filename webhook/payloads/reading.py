@@ -98,7 +98,7 @@ def _decode(raw: bytes | msgspec.Raw | str, decoder: msgspec.json.Decoder[T], mi
 
 def given(raw: msgspec.Raw) -> bool:
     """Whether a field is there, and not null."""
-    return bytes(raw) not in (b"", b"null")
+    return raw is not MISSING and bytes(raw) != b"null"
 
 
 def inner(raw: msgspec.Raw, decoder: msgspec.json.Decoder[S], field: str, *needed: str) -> S:
@@ -109,9 +109,10 @@ def inner(raw: msgspec.Raw, decoder: msgspec.json.Decoder[S], field: str, *neede
     if not given(raw):
         return decoder.decode(b"{}")
     found = _decode(raw, decoder, f"{field} must be an object")
-    if all(given(getattr(found, name)) for name in needed):
-        return found
-    return folded(raw, decoder, found)
+    for name in needed:
+        if getattr(found, name) is MISSING:
+            return folded(raw, decoder, found)
+    return found
 
 
 def folded(raw: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[S], found: S) -> S:
@@ -138,18 +139,22 @@ def text(raw: msgspec.Raw, field: str) -> str:
     if not given(raw):
         raise BadPayload(f"{field} is missing")
     written = bytes(raw)
-    if not written.startswith(b'"'):
+    if written[:1] != b'"':
         raise BadPayload(f"{field} must be a string")
-    value = _read(written) if len(written) <= _TEXT_BYTES else ""
-    if len(written) > _TEXT_BYTES or len(value) > TEXT_CHARACTERS:
-        raise BadPayload(f"{field} is longer than {TEXT_CHARACTERS} characters")
-    if not value.strip():
-        raise BadPayload(f"{field} is empty")
-    return value
+    if len(written) <= _TEXT_BYTES:
+        value = _read(written)
+        if not value.strip():
+            raise BadPayload(f"{field} is empty")
+        if len(value) <= TEXT_CHARACTERS:
+            return value
+    raise BadPayload(f"{field} is longer than {TEXT_CHARACTERS} characters")
 
 
 def _read(written: bytes) -> str:
-    value = _text.decode(str(written, "utf-8", "replace"))
+    try:
+        value = _text.decode(written)
+    except UnicodeDecodeError:
+        value = _text.decode(str(written, "utf-8", "replace"))
     if "\x08" in value:
         value = _HIDDEN.sub(lambda hidden: chr(int(hidden[1], 16)), value)
         value = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -1,11 +1,17 @@
 """One pull request, many URLs of its page."""
 
+import json
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.kargo.promotion import decode_promotion
+from controller.refreshing.target_index import TargetIndex
 from controller.repositories.keys import pull_request_key
 from tests.strategies import ANY_TEXT, URL_LIKE
+from webhook.payloads.parse import PullRequest, parse
 
 PAGE = "https://dev.azure.com/org/My%20Proj/_git/Repo/pullrequest/7"
 SERVER = "https://tfs.example:8443/tfs/Coll/Proj/_git/Repo/pullrequest/7"
@@ -70,3 +76,43 @@ def test_any_text_has_a_key(text: str, end: str) -> None:
     """No text makes it raise, and equal text has an equal key."""
     assert pull_request_key(text + end) == pull_request_key(f"{text}{end}")
     assert pull_request_key(f"{text}#{end}") == pull_request_key(text)
+
+
+SAMPLE: dict[str, Any] = {
+    "subscriptionId": "0",
+    "notificationId": 5,
+    "id": "i",
+    "eventType": "git.pullrequest.updated",
+    "publisherId": "tfs",
+    "resource": {
+        "repository": {"id": "x", "name": "Repo", "remoteUrl": "https://dev.azure.com/org/Proj/_git/Repo"},
+        "pullRequestId": 7,
+        "status": "completed",
+    },
+}
+"""As Microsoft's own sample has it: without ``_links``."""
+SPELLINGS = [
+    "https://dev.azure.com/org/Proj/_git/Repo/pullrequest/7",
+    "https://dev.azure.com/org/Proj/_git/Repo/pullrequest/7#view=discussion",
+    "https://org.visualstudio.com/DefaultCollection/Proj/_git/Repo/pullrequest/7",
+]
+
+
+@pytest.mark.parametrize("waited_on", SPELLINGS)
+@pytest.mark.parametrize("link", [None, *SPELLINGS])
+def test_the_end_of_a_pull_request_wakes_who_waits_on_it(link: str | None, waited_on: str) -> None:
+    """From the payload to the Promotion, with and without a link, in every spelling of either."""
+    links = {} if link is None else {"_links": {"web": {"href": link}}}
+    event = parse("", None, json.dumps({**SAMPLE, "resource": {**SAMPLE["resource"], **links}}).encode())
+    assert isinstance(event, PullRequest)
+    promotion = {
+        "metadata": {"name": "promo", "namespace": "p", "uid": "u", "resourceVersion": "1"},
+        "spec": {"steps": [{"uses": "git-wait-for-pr", "as": "wait"}]},
+        "status": {"phase": "Running", "state": {"wait": {"pr": {"url": waited_on}}}},
+    }
+    waiting = decode_promotion(json.dumps(promotion).encode(), lambda *_: None)
+    assert waiting is not None
+    index = TargetIndex()
+    index.added(waiting)
+    (subject,) = event.subjects
+    assert index.find(pull_request_key(subject.url), "p") == (waiting.target,)
