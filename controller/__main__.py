@@ -15,6 +15,7 @@ import uvloop
 
 from controller.application.application import serve
 from controller.cli import deliveries as history
+from controller.cli import explain as explain_command
 from controller.cli import settings
 from controller.cli import urls as urls_command
 from controller.cli.settings import SettingsError
@@ -108,6 +109,12 @@ def parser() -> argparse.ArgumentParser:
         description="List every Azure receiver's URL, read from the cluster, and what is wrong with it.",
     )
     urls_command.add_arguments(listing)
+    explaining = commands.add_parser(
+        "explain",
+        help="explain what a push would refresh, or why nothing",
+        description="Explain what an event would refresh, read from the cluster; exit code 3 if nothing.",
+    )
+    explain_command.add_arguments(explaining)
     past = commands.add_parser(
         "deliveries",
         help="list what came in, from a data folder",
@@ -124,6 +131,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(arguments)
     if arguments.command == "urls":
         return asyncio.run(urls_command.run(arguments))
+    if arguments.command == "explain":
+        return asyncio.run(explain_command.run(arguments))
     return history.run(arguments)
 
 

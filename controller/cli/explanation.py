@@ -1,0 +1,255 @@
+"""What an event would refresh, and why not more: pure functions from the cluster's objects to JSON values."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from controller.cli.urls import Row
+from controller.kargo.objects import Target, decode_parts, field, items
+from controller.kargo.promotion import Promotion
+from controller.refreshing.near_misses import Kind, Search
+from controller.repositories.azure import KEY_PREFIX
+from controller.repositories.keys import event_keys, pull_request_key, subscription_key
+from webhook.arrival import Subject
+from webhook.payloads.parse import BadPayload, PullRequest, Push, parse
+
+NEAR_MISSES = {
+    Kind.OUT_OF_SCOPE: "the same repository, in a Project that no served receiver here covers",
+    Kind.OTHER_SPELLING: "the same host and path, in a spelling that is compared as another repository",
+    Kind.OTHER_KIND: "the same host and path, but Git against image or chart",
+    Kind.OTHER_PLACE: "the same name in another place",
+    Kind.UNREADABLE: "its subscriptions can't be read",
+}
+_CREDENTIALS = re.compile(r"(?<=://)[^/@]*@")
+_REGISTRY = re.compile(r"(?:oci://|https?://)?([^/]+\.azurecr\.[a-z]+(?::\d+)?/.+)", re.IGNORECASE)
+_SCP = re.compile(r"[\w-]+@[\w.-]+:")
+
+
+class QuestionError(Exception):
+    """The question can't be understood; the message is one line."""
+
+
+class Subscription(NamedTuple):
+    """One subscription of a Warehouse."""
+
+    warehouse: Target
+    kind: str
+    url: str
+    key: str
+    selectors: dict[str, Any]
+    """Everything else in it, verbatim: Kargo may find nothing new for these."""
+
+
+class Holdings(NamedTuple):
+    """What the cluster holds, as far as the question goes."""
+
+    rows: Sequence[Row]
+    """The receivers."""
+    subscriptions: Sequence[Subscription]
+    unreadable: Sequence[Target]
+    """Warehouses of which not all subscriptions could be read."""
+    promotions: Sequence[Promotion] = ()
+    """Promotions that wait on a pull request."""
+
+
+def read_warehouses(raw: Iterable[bytes | msgspec.Raw]) -> tuple[list[Subscription], list[Target]]:
+    """Return all subscriptions, and the Warehouses of which not all could be read."""
+    found, unreadable = [], []
+    for item in raw:
+        parts = decode_parts(item)
+        target = Target("Warehouse", parts.metadata.namespace, parts.metadata.name)
+        subscriptions = items(parts.spec, "subscriptions")
+        odd = not isinstance(field(parts.spec, "subscriptions"), list | None)
+        for kind in ("git", "image", "chart"):
+            for fields in (field(each, kind) for each in subscriptions):
+                url = field(fields, "repoURL")
+                if isinstance(url, str) and url:
+                    selectors = {name: value for name, value in fields.items() if name != "repoURL"}
+                    found.append(Subscription(target, kind, url, subscription_key(kind, url), selectors))
+                elif fields is not None:
+                    odd = True
+        if odd:
+            unreadable.append(target)
+    return found, unreadable
+
+
+def read_question(question: str | bytes) -> tuple[dict[str, Any], Sequence[Subject]]:
+    """Return how a URL or a payload is read, and the repositories or pull requests it is about.
+
+    Raises QuestionError. Nothing of a payload is in either but the type of event and the URLs.
+    """
+    source, name = "", ""
+    if isinstance(question, str):
+        subjects: Sequence[Subject] = (_subject(question.strip()),)
+    else:
+        try:
+            event = parse("application/json", None, question)
+        except BadPayload as error:
+            raise QuestionError(f"the payload is refused: {error}") from None
+        source, name = event.source, event.type
+        subjects = event.subjects if isinstance(event, Push | PullRequest) else ()
+    about = [
+        {
+            "kind": each.kind,
+            "url": shown(each.url),
+            "compared_as": [shown(key) for key in _keys(each)],
+        }
+        for each in subjects
+    ]
+    return {"source": source, "type": name, "about": about}, subjects
+
+
+def explain(question: str | bytes, held: Holdings) -> dict[str, Any]:
+    """Return what an event would refresh, through which receivers, and what it nearly matches.
+
+    Raises QuestionError.
+    """
+    event, subjects = read_question(question)
+    served = [row for row in held.rows if not row.problem]
+
+    def covers(namespace: str) -> bool:
+        return any(_covers(row, namespace) for row in served)
+
+    refreshed: list[dict[str, Any]] = []
+    near_misses: list[dict[str, Any]] = []
+    for subject in subjects:
+        keys = _keys(subject)
+        if subject.kind == "pull_request":
+            waiting = [each for each in held.promotions if keys[0] in each.keys and covers(each.namespace)]
+            refreshed += [_named(each.target) for each in waiting]
+            continue
+        search = Search(subject.kind, subject.url, covers)
+        for each in held.subscriptions:
+            search.consider(each.key, [each.warehouse])
+            if each.key in keys and covers(each.warehouse.namespace):
+                refreshed.append(_subscribed(each))
+        search.unreadable(held.unreadable)
+        near_misses += [
+            {**_named(miss.target), "compared_as": shown(miss.key), "why": NEAR_MISSES[miss.kind]}
+            for miss in search.best()
+        ]
+    receivers = []
+    for row in held.rows:
+        reached = {(each["namespace"], each["name"]) for each in refreshed if _covers(row, each["namespace"])}
+        receivers.append({**_receiver(row), "refreshes": 0 if row.problem else len(reached)})
+    return {
+        "event": event,
+        "receivers": receivers,
+        "refreshed": refreshed,
+        "near_misses": near_misses,
+        "matches": bool(refreshed),
+    }
+
+
+def explain_warehouse(name: str, namespace: str | None, held: Holdings) -> dict[str, Any] | None:
+    """Return which events reach the Warehouse of this name, through which receivers; None if there is none.
+
+    ``name`` is ``PROJECT/NAME``, or the name alone where ``namespace`` is given.
+    """
+    wanted = {(namespace or "", name), tuple(name.split("/", 1))}
+    found = [each for each in held.subscriptions if each.warehouse[1:] in wanted]
+    target = next(
+        (each for each in (*(each.warehouse for each in found), *held.unreadable) if each[1:] in wanted), None
+    )
+    if target is None:
+        return None
+    covering = [row for row in held.rows if _covers(row, target.namespace)]
+    return {
+        "warehouse": _named(target),
+        "readable": target not in held.unreadable,
+        "receivers": [_receiver(row) for row in covering],
+        "reached_by": [{**_subscribed(each), "compared_as": shown(each.key)} for each in found],
+        "matches": bool(found) and any(not row.problem for row in covering),
+    }
+
+
+def shown(text: str) -> str:
+    """Return a URL or key for people: without user, password and query."""
+    if text.startswith(KEY_PREFIX):
+        return " ".join(text.split(KEY_PREFIX)[1:])
+    return _CREDENTIALS.sub("", text).partition("?")[0]
+
+
+def lines(report: Mapping[str, Any]) -> list[str]:
+    """Return a report as printable lines."""
+    event = report.get("event")
+    out = []
+    if event is not None:
+        for about in event["about"]:
+            out += [
+                f"{about['kind']} {about['url']}",
+                *(f"  compared as {key}" for key in about["compared_as"]),
+            ]
+        if not out:
+            out.append(f"{event['type']} ({event['source']}): nothing to refresh")
+    elif not report["readable"]:
+        out.append("some of its subscriptions can't be read")
+    sections: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+        "receivers": ("Receivers", _receiver_line),
+        "reached_by": ("Reached by events of", _line),
+        "refreshed": ("Refreshed", _line),
+        "near_misses": ("Near misses", _line),
+    }
+    for key, (title, line) in sections.items():
+        if key in report:
+            out += ["", title, *(f"  {line(each)}" for each in report[key] or ())]
+            if not report[key]:
+                out.append("  none")
+    return ["".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in line) for line in out]
+
+
+def _subject(url: str) -> Subject:
+    image = _REGISTRY.fullmatch(url)
+    if "/pullrequest/" in url.lower():
+        return Subject("pull_request", url)
+    if image is not None:
+        return Subject("image", image[1])
+    if "://" in url or _SCP.match(url):
+        return Subject("git", url)
+    if "/" in url and not re.search(r"\s", url):
+        return Subject("image", url)
+    raise QuestionError("this is neither a repository's URL nor the name of a Warehouse (PROJECT/NAME)")
+
+
+def _keys(subject: Subject) -> tuple[str, ...]:
+    if subject.kind == "pull_request":
+        return (pull_request_key(subject.url),)
+    return event_keys(subject.kind, subject.url)
+
+
+def _covers(row: Row, namespace: str) -> bool:
+    return row.namespace in ("cluster", namespace)
+
+
+def _named(target: Target) -> dict[str, Any]:
+    return {"namespace": target.namespace, "name": target.name}
+
+
+def _subscribed(each: Subscription) -> dict[str, Any]:
+    return {**_named(each.warehouse), "kind": each.kind, "url": shown(each.url), "selectors": each.selectors}
+
+
+def _receiver(row: Row) -> dict[str, Any]:
+    return {"receiver": f"{row.namespace}/{row.receiver}", "problem": row.problem}
+
+
+def _receiver_line(each: Mapping[str, Any]) -> str:
+    if each["problem"]:
+        return f"{each['receiver']}: not served: {each['problem']}"
+    return f"{each['receiver']}: served" + (f", refreshes {each['refreshes']}" if "refreshes" in each else "")
+
+
+def _line(each: Mapping[str, Any]) -> str:
+    parts = [
+        f"{each['namespace']}/{each['name']}",
+        each.get("kind", ""),
+        each.get("url", each.get("compared_as", "")),
+    ]
+    if each.get("selectors"):
+        parts.append(json.dumps(each["selectors"]))
+    if "why" in each:
+        parts.append(f"({each['why']})")
+    return " ".join(part for part in parts if part)
