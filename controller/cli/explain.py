@@ -31,6 +31,7 @@ from controller.runtime.api.client import Client
 from controller.runtime.api.configuration import load_configuration
 from controller.runtime.api.errors import ApiError, ConfigurationError, Forbidden, NotFound
 from controller.runtime.api.resource import Resource
+from controller.runtime.clock import SystemClock
 
 MATCHED, FAILED, WRONG_USE, NOTHING_MATCHED = 0, 1, 2, 3
 PAGE = 500
@@ -82,8 +83,10 @@ async def run(arguments: argparse.Namespace, environ: Mapping[str, str] = os.env
             or environ.get("SYSTEM_RESOURCES_NAMESPACE")
             or "kargo-system-resources"
         )
+        clock = SystemClock()
         client = Client(
-            await load_configuration(arguments.kubeconfig or environ.get("KUBECONFIG") or None),
+            await load_configuration(arguments.kubeconfig or environ.get("KUBECONFIG") or None, clock),
+            clock=clock,
             user_agent="kargo-azure-receiver",
         )
     except (QuestionError, ValueError, ConfigurationError) as error:
