@@ -99,7 +99,7 @@ class Application:
             promotions=self._informers.promotion_index,
             refresher=self._refresher,
             recent=RecentDeliveries(),
-            watch=self._informers,
+            silent=self._informers.silent,
             clock=clock,
         )
         self._informers.warehouse_index.on_enter(dispatcher.entered)
@@ -188,7 +188,7 @@ class Application:
 
     async def _report_life(self) -> None:
         while True:
-            self._journal.sign_of_life(self._informers.current_since())
+            self._journal.sign_of_life(self._clock.time() - self._informers.silent())
             await self._clock.sleep(SIGN_OF_LIFE_SECONDS)
 
     async def _stop(

@@ -90,10 +90,9 @@ class Informers:
         """Return the kinds that were not listed yet."""
         return [informer.kind for informer in self.informers if not informer.has_synced]
 
-    def current_since(self) -> float:
-        """Return the Unix time up to which the cache of Warehouses is known to hold all that had happened."""
-        silent = self._clock.monotonic() - self.warehouses.last_activity
-        return self._clock.time() - max(0.0, silent)
+    def silent(self) -> float:
+        """Return for how many seconds the watch of Warehouses has given no sign of life."""
+        return max(0.0, self._clock.monotonic() - self.warehouses.last_activity)
 
     def _secret_changed(self, ref: SecretRef) -> None:
         self.receivers.secret_changed(ref)

@@ -1,9 +1,10 @@
 """The accounting of one delivery's refreshes: how many it asked for, and what became of each."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 
 from controller.kargo.objects import Target
+from controller.runtime.queue.flows import Flow
 
 
 class Settled(Enum):
@@ -41,7 +42,7 @@ class Batch:
     def __init__(
         self,
         targets: Sequence[Target],
-        flow: Hashable,
+        flow: Flow,
         received: float,
         on_detach: Callable[["Batch"], None],
         delivery: str = "",
@@ -49,7 +50,7 @@ class Batch:
         self.targets = targets
         self.flow = flow
         self.received = received
-        """Unix time in seconds at which the event came."""
+        """Monotonic time in seconds at which the event came."""
         self.delivery = delivery
         """Id of the delivery; empty for a refresh that no delivery waits for."""
         self.matched = len(targets)

@@ -1,6 +1,6 @@
 """From a delivery to refreshes: match it, remember it for those who come late, request the refreshes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
@@ -18,13 +18,6 @@ log = structlog.get_logger()
 
 PRUNE_SECONDS = 1.0
 """Between two looks for deliveries that are no longer recent."""
-
-
-class WatchAge(Protocol):
-    """How current the cache of Warehouses is."""
-
-    def current_since(self) -> float:
-        """Return the Unix time up to which the cache is known to hold everything that had happened."""
 
 
 class Subject(Protocol):
@@ -49,15 +42,16 @@ class Dispatcher:
         promotions: TargetIndex,
         refresher: Refresher,
         recent: RecentDeliveries,
-        watch: WatchAge,
+        silent: Callable[[], float],
         clock: Clock,
     ) -> None:
+        """Take ``silent``: for how many seconds the watch of Warehouses has given no sign of life."""
         self._warehouses = warehouses
         self._promotions = promotions
         self._refresher = refresher
         self._recent = recent
         self._clock = clock
-        self._watch = watch
+        self._silent = silent
         self._pruned = 0.0
 
     def dispatch(
@@ -65,10 +59,13 @@ class Dispatcher:
     ) -> Batch | Batches:
         """Match subjects within the scope of the receiver of this name and request the refreshes.
 
-        ``received`` is Unix time in seconds. Each subject is a flow of its own; an object that several of
-        them match is refreshed, and counted, once. Returns at once; never raises for any text in them.
+        ``received`` is Unix time in seconds. Each subject is a flow of its own, within those of its receiver
+        and its Project; an object that several of them match is refreshed, and counted, once. Returns at
+        once; never raises for any text in them.
         """
         scope = scope_of(receiver)
+        # Ages are monotonic: the wall clock may jump while a delivery is remembered.
+        received = self._clock.monotonic() - max(0.0, self._clock.time() - received)
         since = self._since()
         if since - self._pruned >= PRUNE_SECONDS:
             self._pruned = since
@@ -76,27 +73,27 @@ class Dispatcher:
         seen: set[Target] = set()
         parts = []
         for subject in subjects:
-            keys, targets = self._match(scope, receiver, subject, received)
+            key, targets = self._match(scope, receiver, subject, received)
             fresh = [target for target in targets if target not in seen] if seen else targets
             if len(subjects) > 1:
                 seen.update(fresh)
-            flow = (receiver, keys[0])
-            parts.append(self._refresher.request(fresh, flow, received, delivery))
+            parts.append(self._refresher.request(fresh, (scope, receiver, key), received, delivery))
         return parts[0] if len(parts) == 1 else Batches(parts)
 
     def _match(
         self, scope: str | None, receiver: str, subject: Subject, received: float
-    ) -> tuple[Sequence[str], Sequence[Target]]:
+    ) -> tuple[str, Sequence[Target]]:
+        """Return the first key of a subject, and the objects that have any of its keys."""
         if subject.kind == "pull_request":
             key = pull_request_key(subject.url)
-            return (key,), self._promotions.find(key, scope)
+            return key, self._promotions.find(key, scope)
         keys = event_keys(subject.kind, subject.url)
         for key in keys:
             self._recent.remember(scope, key, receiver, received)
         found = [self._warehouses.find(key, scope) for key in keys]
         if len(found) == 1:
-            return keys, found[0]
-        return keys, list(dict.fromkeys(target for targets in found for target in targets))
+            return keys[0], found[0]
+        return keys[0], list(dict.fromkeys(target for targets in found for target in targets))
 
     def entered(self, key: str, target: Target) -> None:
         """Refresh a Warehouse that enters a key for which a delivery came lately (the index calls this)."""
@@ -109,9 +106,9 @@ class Dispatcher:
                 namespace=target.namespace,
                 name=target.name,
             )
-            # A flow of its own: it must not take the place of the delivery it follows, which asks for more.
-            self._refresher.request((target,), ("late", scope, key), recent.received)
+            # Without an id: it must not take the place of the delivery it follows, which asks for more.
+            self._refresher.request((target,), (scope, recent.receiver, key), recent.received)
 
     def _since(self) -> float:
-        """From when on deliveries concern a Warehouse that is seen only now (Unix time)."""
-        return min(self._clock.time(), self._watch.current_since()) - WINDOW
+        """Return the monotonic time since when deliveries still apply to a Warehouse first seen now."""
+        return self._clock.monotonic() - max(0.0, self._silent()) - WINDOW

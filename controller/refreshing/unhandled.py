@@ -6,27 +6,21 @@ memory only for Warehouses with a refresh outstanding.
 """
 
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from controller.kargo.objects import Target
 from controller.kargo.warehouse import Warehouse
+from controller.observability.metrics import Metrics
 from controller.runtime.clock import Clock
-
-
-class HandledMetrics(Protocol):
-    """What is counted."""
-
-    def handled(self, seconds: float) -> None:
-        """Kargo handled a refresh so long after it was persisted."""
 
 
 class _Pending(NamedTuple):
     value: str
     """The annotation."""
     persisted: float
-    """Unix time at which it was persisted, as well as we know."""
+    """When it was persisted, as well as we know; like ``since`` a monotonic time in seconds."""
     since: float
-    """Unix time since when Kargo has handled nothing, although something was asked."""
+    """Since when Kargo has handled nothing, although something was asked."""
     handled: str
     """What Kargo had handled last."""
 
@@ -34,7 +28,7 @@ class _Pending(NamedTuple):
 class HandledTracker:
     """A handler of the Warehouse informer; every replica sees the same."""
 
-    def __init__(self, clock: Clock, metrics: HandledMetrics) -> None:
+    def __init__(self, clock: Clock, metrics: Metrics) -> None:
         self._clock = clock
         self._metrics = metrics
         self._pending: dict[Target, _Pending] = {}
@@ -46,12 +40,12 @@ class HandledTracker:
     def oldest(self) -> float:
         """Return how long (seconds) Kargo has left the longest waiting Warehouse unhandled; 0 for none."""
         since = min((pending.since for pending in self._pending.values()), default=None)
-        return 0.0 if since is None else max(0.0, self._clock.time() - since)
+        return 0.0 if since is None else max(0.0, self._clock.monotonic() - since)
 
     def added(self, obj: Warehouse) -> None:
         """Note a Warehouse that is outstanding when it is first seen."""
         if obj.requested:
-            self._ask(obj, _moment(obj.requested, self._clock.time()))
+            self._ask(obj, self._clock.monotonic() - _age(obj.requested, self._clock.time()))
 
     def updated(self, old: Warehouse, new: Warehouse) -> None:
         """Note what Kargo handled, or what somebody asked for."""
@@ -59,10 +53,10 @@ class HandledTracker:
         if not new.requested:
             if pending is not None:
                 del self._pending[new.target]
-                self._metrics.handled(max(0.0, self._clock.time() - pending.persisted))
+                self._metrics.handled(max(0.0, self._clock.monotonic() - pending.persisted))
             return
         if pending is None or pending.value != new.requested or pending.handled != new.handled:
-            self._ask(new, self._clock.time())
+            self._ask(new, self._clock.monotonic())
 
     def deleted(self, obj: Warehouse) -> None:
         """Forget a Warehouse."""
@@ -79,10 +73,10 @@ class HandledTracker:
         self._pending[obj.target] = _Pending(obj.requested, persisted, since, obj.handled)
 
 
-def _moment(value: str, now: float) -> float:
-    """Return the time that the annotation's value names, if it is a sensible one; else ``now``."""
+def _age(value: str, now: float) -> float:
+    """Return the seconds from the time that an annotation's value names to ``now``, Unix time; 0 if odd."""
     try:
-        moment = datetime.fromisoformat(value).timestamp()
+        age = now - datetime.fromisoformat(value).timestamp()
     except ValueError:
-        return now
-    return moment if 0.0 <= now - moment <= 7 * 86_400 else now
+        return 0.0
+    return age if 0.0 <= age <= 7 * 86_400 else 0.0

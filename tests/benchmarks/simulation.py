@@ -94,7 +94,7 @@ def simulate(
             for number in event.numbers:
                 key = target(number)
                 open_for.setdefault(key, []).append(one)
-                queue.add(key, event.flow)
+                queue.add(key, (event.flow,))
             event = next(coming, None)
         else:
             clock.now, _, key, settled = heapq.heappop(ending)

@@ -41,6 +41,10 @@ class FakeClock:
     def time(self) -> float:
         return self._now + self._offset
 
+    def set_wall_clock_by(self, seconds: float) -> None:
+        """Have somebody set the wall clock forward, or back; the monotonic one goes on as if nothing was."""
+        self._offset += seconds
+
     def call_later(self, seconds: float, callback: Callable[[], None]) -> FakeTimer:
         timer = FakeTimer(self._now + max(seconds, 0.0), callback)
         heapq.heappush(self._heap, (timer.due, next(self._order), timer))

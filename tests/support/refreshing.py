@@ -6,9 +6,12 @@ from collections import Counter
 from types import TracebackType
 from typing import Self
 
+from prometheus_client import CollectorRegistry
+
 from controller.cluster.access import AccessReviewer
 from controller.cluster.events import EventRecorder
 from controller.kargo.objects import PROMOTIONS, REFRESH_ANNOTATION, WAREHOUSES, Target
+from controller.observability.metrics import Metrics
 from controller.refreshing.batch import Batch
 from controller.refreshing.refresher import Refresher
 from controller.runtime.queue.workqueue import WorkQueue
@@ -16,10 +19,11 @@ from tests.support.clock import FakeClock
 from tests.support.kube import FakeKube, Request
 
 
-class FakeRefreshMetrics:
+class FakeRefreshMetrics(Metrics):
     """Remembers what was counted."""
 
     def __init__(self) -> None:
+        super().__init__(CollectorRegistry(), version="test")
         self.results: Counter[tuple[str, str]] = Counter()
         self.lags: list[float] = []
 
@@ -76,7 +80,7 @@ class Refreshing:
 
     def ask(self, *targets: Target, flow: str = "flow", delivery: str = "") -> Batch:
         """Request a refresh of targets for an event that comes now."""
-        return self.refresher.request(targets, flow, self.clock.time(), delivery)
+        return self.refresher.request(targets, (flow,), self.clock.monotonic(), delivery)
 
     def patches(self, name: str = "") -> list[Request]:
         """Return the patches that were begun, of one object if named."""

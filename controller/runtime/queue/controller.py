@@ -17,6 +17,8 @@ class Done(NamedTuple):
 
     after: float | None = None
     """Look again in so many seconds, unless somebody asks earlier; None: not before somebody asks."""
+    pause: float = 0.0
+    """Seconds until the run that somebody asked for during this one: who asks meanwhile shares it."""
 
 
 class Retry(NamedTuple):
@@ -37,6 +39,7 @@ class Controller(Generic[K]):
 
     - return ``Done()`` when that is achieved, or failed for good (it has reported why);
     - return ``Done(after=…)`` when that is achieved and should be looked at again later;
+    - return ``Done(pause=…)`` when those who ask for it in a burst should share runs;
     - return ``Retry()`` after a failure that may pass, ``Retry(after=…)`` if a server named the time;
     - raise only what nobody foresaw: the controller then stops and ``run`` raises it, since a worker that
       goes on after a bug may do harm at full speed.
@@ -81,13 +84,11 @@ class Controller(Generic[K]):
         try:
             outcome = await self._reconcile(key)
             match outcome:
-                case Done(after):
-                    self._queue.forget(key)
-                    if after is not None:
-                        self._queue.add_after(key, after)
+                case Done(after, pause):
+                    self._queue.done(key, after=after, pause=pause)
                 case Retry(after):
-                    self._queue.add_rate_limited(key, after=after)
+                    self._queue.retry(key, after=after)
                 case _:
                     assert_never(outcome)
         finally:
-            self._queue.done(key)
+            self._queue.done(key)  # ignored, unless the reconcile has raised

@@ -12,7 +12,7 @@ def targets(count: int) -> list[Target]:
 
 
 def batch(count: int, delivery: str = "d") -> Batch:
-    return Batch(targets(count), "flow", 0.0, lambda _: None, delivery)
+    return Batch(targets(count), ("flow",), 0.0, lambda _: None, delivery)
 
 
 @given(st.lists(st.sampled_from(Settled), max_size=20))
@@ -59,7 +59,7 @@ def test_a_superseded_batch_is_done() -> None:
 def test_detaching_is_told_once() -> None:
     """That nobody waits any more is news only once."""
     told: list[Batch] = []
-    refresh = Batch(targets(1), "flow", 0.0, told.append)
+    refresh = Batch(targets(1), ("flow",), 0.0, told.append)
     refresh.detach()
     refresh.detach()
     assert told == [refresh]

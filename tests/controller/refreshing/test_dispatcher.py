@@ -18,17 +18,6 @@ GIT = "https://dev.azure.com/contoso/proj/_git/repo"
 PULL_REQUEST = "https://dev.azure.com/contoso/proj/_git/repo/pullrequest/7"
 
 
-class Watch:
-    """How current the cache is; by default, quite."""
-
-    def __init__(self, site: Refreshing) -> None:
-        self._site = site
-        self.silent = 0.0
-
-    def current_since(self) -> float:
-        return self._site.clock.time() - self.silent
-
-
 class Site(Refreshing):
     """A dispatcher before a refresher, with indexes that a test fills."""
 
@@ -36,13 +25,14 @@ class Site(Refreshing):
         super().__init__()
         self.warehouses, self.promotions = TargetIndex(), TargetIndex()
         self.recent = RecentDeliveries()
-        self.watch = Watch(self)
+        self.silent = 0.0
+        """Seconds for which the watch has given no sign of life."""
         self.dispatcher = Dispatcher(
             warehouses=self.warehouses,
             promotions=self.promotions,
             refresher=self.refresher,
             recent=self.recent,
-            watch=self.watch,
+            silent=lambda: self.silent,
             clock=self.clock,
         )
         self.warehouses.on_enter(self.dispatcher.entered)
@@ -139,10 +129,26 @@ async def test_a_warehouse_that_is_seen_late(silent: float, waited: float, late:
     async with Site() as site:
         await site.send("p/az", IMAGE_PUSH)
         await site.clock.advance(waited)
-        site.watch.silent = silent
+        site.silent = silent
         warehouse = site.subscribe("p", "w", ("image", IMAGE))
         await site.clock.settle()
         assert (site.value(warehouse.target) is not None) is late
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0], ids=["forward", "back"])
+@pytest.mark.parametrize(("waited", "late"), [(WINDOW - 1.0, True), (WINDOW + 1.0, False)], ids=str)
+async def test_a_wall_clock_that_is_set_makes_no_delivery_older(
+    jump: float, waited: float, late: bool
+) -> None:
+    """Five minutes are five minutes of a clock that nobody sets; so is the time from event to stored."""
+    async with Site() as site:
+        await site.send("p/az", IMAGE_PUSH)
+        site.clock.set_wall_clock_by(jump)
+        await site.clock.advance(waited)
+        warehouse = site.subscribe("p", "w", ("image", IMAGE))
+        await site.clock.settle()
+        assert (site.value(warehouse.target) is not None) is late
+        assert site.metrics.lags == ([waited] if late else [])
 
 
 async def test_a_subscription_that_is_seen_late() -> None:

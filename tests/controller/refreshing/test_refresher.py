@@ -56,7 +56,7 @@ async def test_values() -> None:
         target = site.target("w")
         for step in range(200):
             if step == 100:
-                site.clock._offset -= 3600.0
+                site.clock.set_wall_clock_by(-3600.0)
             site.ask(target)
             await site.clock.settle()
         values = [stamp(patch) for patch in site.patches()]

@@ -7,7 +7,7 @@ import pytest
 
 from controller.kargo.objects import WAREHOUSES
 from controller.refreshing.batch import Batch
-from controller.refreshing.refresher import LONGEST_JOIN
+from controller.refreshing.refresher import LONGEST_PAUSE
 from tests.support.aio import run
 from tests.support.kube import Request, refused, unreachable
 from tests.support.refreshing import Refreshing
@@ -80,7 +80,25 @@ def test_after_a_patch_that_took_long_the_next_waits_for_others_to_join() -> Non
             assert len(site.patches()) == 2
 
     run(scenario(0.05, 0.1))
-    run(scenario(3.0, LONGEST_JOIN))
+    run(scenario(3.0, LONGEST_PAUSE))
+
+
+async def test_a_pause_keeps_nobody_else_waiting() -> None:
+    """While a busy Warehouse waits for others to join, a worker is free for a cold one."""
+    async with Refreshing(workers=1) as site:
+        hot, cold = site.target("hot"), site.target("cold")
+        site.kube.gate.clear()
+        site.ask(hot)
+        await site.clock.settle()
+        during = site.ask(hot)
+        await site.clock.advance(1.0)
+        site.kube.gate.set()
+        await site.clock.settle()
+        first = site.ask(cold, flow="other")
+        await site.clock.settle()
+        assert (first.done, during.done) == (True, False)
+        await site.clock.advance(LONGEST_PAUSE)
+        assert during.done
 
 
 async def test_a_patch_that_fails_carries_on_for_all() -> None:
@@ -209,15 +227,13 @@ async def test_an_outage_keeps_warehouses_not_deliveries() -> None:
             batches.append(batch)
             if number % 500 == 0:
                 await site.clock.advance(0.1)
-        refresher = site.refresher
-        assert sum(len(waiting) for waiting in refresher._asked.values()) <= 3 * len(targets)
-        assert len(refresher._flows) == 3
+            site.refresher.validate()
         assert sum(not batch.done for batch in batches) == 3
         site.kube.heal()
         await site.clock.advance(10.0)
         assert all(batch.done for batch in batches)
-        assert not refresher._asked
-        assert not refresher._flows
+        assert not any(target in site.queue for target in targets)
+        site.refresher.validate()
 
 
 # --- fairness ---

@@ -1,11 +1,14 @@
 """Refreshing: what the API server says decides what follows (each row of the table of outcomes)."""
 
+import asyncio
 import itertools
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.kube import Failure, garbled, refused, unreachable
+from controller.refreshing.refresher import REFUSAL_REMEMBERED
+from tests.support.kube import Failure, FakeKube, garbled, refused, unreachable
 from tests.support.refreshing import Refreshing
 
 
@@ -39,14 +42,15 @@ async def test_outcomes(failure: Failure, result: str) -> None:
         await site.clock.advance(4.0)
         if result == "retried":
             assert not batch.done
-            assert site.refresher.failing == 1
+            assert site.ask(target).failing
             site.kube.heal()
             await site.clock.advance(10.0)
         assert batch.done
-        assert site.refresher.failing == 0
         found = (batch.matched, batch.persisted, batch.rejected)
         assert found == {"gone": (0, 0, 0), "rejected": (1, 0, 1), "retried": (1, 1, 0)}[result]
         assert site.metrics.results["Warehouse", result] >= 1
+        assert not site.ask(target).failing
+        await site.clock.settle()
         begun = len(site.patches())
         await site.clock.advance(600.0)
         assert len(site.patches()) == begun
@@ -151,6 +155,72 @@ async def test_a_403_that_was_final_is_final_at_once_when_it_comes_again() -> No
         third = site.ask(target)
         await site.clock.settle()
         assert third.persisted == 1
+
+
+async def test_refusals_do_not_displace_each_other() -> None:
+    """However many Warehouses are refused, each is rejected after a moment, and then left alone."""
+    async with Refreshing(workers=32) as site:
+        targets = [site.target(f"w{number}") for number in range(300)]
+        site.kube.fail(refused(403), verb="patch")
+        batch = site.ask(*targets)
+        await site.clock.advance(5.0)
+        assert batch.rejected == len(targets)
+        assert len(site.patches()) <= 5 * len(targets)
+        again = site.ask(*targets, flow="other")
+        await site.clock.settle()
+        assert again.rejected == len(targets)
+        await site.clock.advance(REFUSAL_REMEMBERED)
+        assert len(site.patches()) <= 6 * len(targets)
+        assert not any(target in site.queue for target in targets), "remembered for so long, no longer"
+        site.refresher.validate()
+
+
+class Proxy(FakeKube):
+    """Answers patches with 200 and a page of its own, in place of the API server, while ``page`` is set."""
+
+    def __init__(self, page: bytes) -> None:
+        super().__init__()
+        self.page: bytes | None = page
+
+    async def patch(self, *args: Any, **kwargs: Any) -> bytes:
+        if self.page is None:
+            return await super().patch(*args, **kwargs)
+        await asyncio.sleep(0)
+        return self.page
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(b"", id="204: nothing"),
+        pytest.param(b"<html>Please log in</html>", id="a page"),
+        pytest.param(b"\xff", id="no text"),
+        pytest.param(b"[" * 100_000, id="too deep"),
+        pytest.param(b"{}", id="no object"),
+        pytest.param(b'{"kind":"Status","status":"Success","metadata":{}}', id="a Status"),
+        pytest.param(b'{"metadata":{"name":"w"}}', id="the object as it was"),
+        pytest.param(b'{"metadata":{"name":"w","annotations":{}}}', id="without the annotation"),
+        pytest.param(
+            b'{"metadata":{"name":"w","annotations":{"kargo.akuity.io/refresh":"2026-01-01T00:00:00Z"}}}',
+            id="with another value",
+        ),
+    ],
+)
+async def test_an_answer_that_is_not_the_changed_object_is_no_success(page: bytes) -> None:
+    """A proxy's page with 200 stores nothing: tried again until the API server itself has answered."""
+    kube = Proxy(page)
+    async with Refreshing(kube=kube) as site:
+        target = site.target("w")
+        with capture_logs() as lines:
+            batch = site.ask(target)
+            await site.clock.advance(1.0)
+        assert (batch.done, batch.persisted) == (False, 0)
+        assert [line["event"] for line in lines] == ["refresh_failing"]
+        assert "not the changed object" in lines[0]["error"]
+        kube.page = None
+        await site.clock.advance(10.0)
+        assert batch.persisted == 1
+        assert site.value(target)
 
 
 async def test_a_rejection_is_told() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from controller.kargo.objects import WAREHOUSES, Target
 from controller.refreshing.batch import Batch
+from controller.refreshing.refresher import REFUSAL_REMEMBERED
 from tests.support.aio import run
 from tests.support.kube import Failure, refused, unreachable
 from tests.support.refreshing import Refreshing
@@ -112,13 +113,10 @@ class Run:
 
     def check(self) -> None:
         """Check what holds at any time."""
-        refresher = self.site.refresher
+        self.site.refresher.validate()
         self.site.queue.validate()
         for number, asked in enumerate(self.asked):
             assert self.ends.get(number, 0) == int(asked.batch.done)
-        for target, waiting in refresher._asked.items():
-            assert all(not batch.done for batch in waiting), target
-        assert len(refresher._flows) <= len(FLOWS)
 
     async def finish(self) -> None:
         """Heal everything: all must end."""
@@ -130,13 +128,9 @@ class Run:
         await site.clock.advance(100.0)
         self.check()
         assert all(asked.batch.done for asked in self.asked)
-        refresher = site.refresher
-        assert not refresher._asked
-        assert not refresher._failing
-        assert not refresher._flows
-        rejected = {target for asked in self.asked if asked.batch.rejected for target in asked.targets}
-        assert refresher._refused.keys() <= rejected  # remembered: the next refusal is final at once
-        assert (len(site.queue), site.queue.delayed, site.queue.processing) == (0, 0, 0)
+        await site.clock.advance(REFUSAL_REMEMBERED)
+        assert not any(target in site.queue for target in self.targets.values())
+        self.check()
         for asked in self.asked:
             self.follow(asked)
 

@@ -1,13 +1,18 @@
 """Which refreshes Kargo has picked up, and how long it has left one."""
 
+import pytest
+from prometheus_client import CollectorRegistry
+
 from controller.kargo.objects import Target
 from controller.kargo.warehouse import Warehouse
+from controller.observability.metrics import Metrics
 from controller.refreshing.unhandled import HandledTracker
 from tests.support.clock import FakeClock
 
 
-class Metrics:
+class FakeMetrics(Metrics):
     def __init__(self) -> None:
+        super().__init__(CollectorRegistry(), version="test")
         self.seconds: list[float] = []
 
     def handled(self, seconds: float) -> None:
@@ -19,7 +24,7 @@ class Site:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.metrics = Metrics()
+        self.metrics = FakeMetrics()
         self.tracker = HandledTracker(self.clock, self.metrics)
         self.last: dict[str, Warehouse] = {}
 
@@ -120,3 +125,16 @@ def test_at_start_the_value_says_since_when() -> None:
         site = Site()
         site.see(value)
         assert abs(site.tracker.oldest() - waited) < 0.001, value
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0], ids=["forward", "back"])
+def test_a_wall_clock_that_is_set_changes_no_age(jump: float) -> None:
+    """An alert on Warehouses that Kargo leaves alone is no alert on the machine's clock."""
+    site = Site()
+    site.see("1")
+    site.wait(5.0)
+    site.clock.set_wall_clock_by(jump)
+    site.wait(5.0)
+    assert site.tracker.oldest() == 10.0
+    site.see()
+    assert site.metrics.seconds == [10.0]

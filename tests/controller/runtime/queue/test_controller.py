@@ -1,13 +1,12 @@
 """Workers: row 20 of docs/runtime.md, and what each outcome does to a key."""
 
 import asyncio
-import random
 
 import pytest
 
 from controller.runtime.queue.controller import Controller, Done, Outcome, Retry
-from controller.runtime.queue.workqueue import WorkQueue
 from tests.support.clock import FakeClock
+from tests.support.queues import make
 
 
 class Reconciler:
@@ -35,35 +34,55 @@ class Reconciler:
         return outcome
 
 
-def make(clock: FakeClock) -> WorkQueue[str]:
-    return WorkQueue("test", clock, rng=random.Random(1))
-
-
 @pytest.mark.parametrize(
-    ("outcome", "failures", "seconds"),
+    ("outcome", "seconds", "next_retry"),
     [
-        pytest.param(Done(), 0, None, id="done: forgotten"),
-        pytest.param(Done(after=60), 0, 60, id="done, look again: forgotten and delayed"),
-        pytest.param(Retry(), 3, 0.02, id="retry: counted, in backoff"),
-        pytest.param(Retry(after=7), 3, 7, id="retry after: counted, for the time the server named"),
+        pytest.param(Done(), None, 0.005, id="done: forgotten"),
+        pytest.param(Done(after=60), 60, 0.005, id="done, look again: forgotten and delayed"),
+        pytest.param(Retry(), 0.02, 0.04, id="retry: counted, in backoff"),
+        pytest.param(Retry(after=7), 7, 0.04, id="retry after: counted, for the time the server named"),
     ],
 )
-async def test_outcomes(outcome: Outcome, failures: int, seconds: float | None) -> None:
+async def test_outcomes(outcome: Outcome, seconds: float | None, next_retry: float) -> None:
     """What a reconcile returns decides what the queue does with its key."""
     clock = FakeClock()
     queue = make(clock)
-    reconciler = Reconciler(Retry(after=1), Retry(after=1), outcome)
+    reconciler = Reconciler(Retry(after=1), Retry(after=1), outcome, Retry())
     worker = asyncio.create_task(Controller(queue, reconciler, workers=1).run())
     queue.add("a")
     await clock.advance(2)
     assert reconciler.keys == ["a", "a", "a"]
-    assert queue.failures("a") == failures
-    assert queue.is_delayed("a") == (seconds is not None)
-    if seconds is not None:
+    assert ("a" in queue) == (seconds is not None)
+    if seconds is None:
+        queue.add("a")
+        await clock.settle()
+    else:
         assert seconds / 2 <= clock.pending[0] <= seconds
-        await clock.advance(seconds)
-        assert reconciler.keys == ["a"] * 4
-        assert queue.failures("a") == 0
+        await clock.advance(clock.pending[0])
+    assert reconciler.keys == ["a"] * 4
+    assert next_retry / 2 <= clock.pending[0] <= next_retry, "so many failures were counted"
+    queue.shut_down()
+    await worker
+
+
+async def test_a_pause_keeps_no_worker() -> None:
+    """Asked for in a burst, a key shares its next run; the one worker handles others until then."""
+    clock = FakeClock()
+    queue = make(clock)
+    reconciler = Reconciler(Done(pause=2), Done())
+    reconciler.gate.clear()
+    worker = asyncio.create_task(Controller(queue, reconciler, workers=1).run())
+    queue.add("hot")
+    await clock.settle()
+    queue.add("hot")
+    queue.add("cold")
+    reconciler.gate.set()
+    await clock.advance(1)
+    queue.add("hot")
+    await clock.settle()
+    assert reconciler.keys == ["hot", "cold"]
+    await clock.advance(1)
+    assert reconciler.keys == ["hot", "cold", "hot"]
     queue.shut_down()
     await worker
 
@@ -115,7 +134,7 @@ async def test_row_20_done_in_finally_and_the_exception_is_raised() -> None:
     with pytest.raises(ZeroDivisionError) as raised:
         await task
     assert raised.value is bug
-    assert queue.processing == 0
+    assert "a" not in queue
     queue.validate()
 
 
@@ -129,11 +148,11 @@ async def test_row_20_done_in_finally_when_cancelled() -> None:
     queue.add("a")
     await clock.settle()
     queue.add("a")
-    assert queue.processing == 1
+    assert len(queue) == 0
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (queue.processing, len(queue)) == (0, 1)
+    assert (len(queue), queue.unfinished_seconds()) == (1, 0.0)
     queue.validate()
 
 
@@ -145,11 +164,16 @@ async def test_row_20_a_spurious_done_is_ignored() -> None:
     queue.done("a")
     assert (len(queue), await queue.get()) == (2, "a")
     queue.done("b")
-    queue.done("never seen")
-    assert (len(queue), queue.processing) == (1, 1)
+    queue.retry("b")
+    queue.done("never seen", after=1)
+    queue.retry("never seen")
+    assert len(queue) == 1
+    assert "a" in queue
     queue.done("a")
     queue.done("a")
-    assert (len(queue), queue.processing) == (1, 0)
+    queue.retry("a")
+    assert len(queue) == 1
+    assert "a" not in queue
     queue.validate()
 
 
@@ -164,13 +188,12 @@ async def test_shut_down_finishes_what_waits_and_ends() -> None:
         queue.add(key)
     await clock.settle()
     queue.add("a")
-    drain = asyncio.create_task(queue.drain())
+    queue.shut_down()
     await clock.settle()
     assert not task.done()
     reconciler.gate.set()
     await task
     assert sorted(reconciler.keys) == list("aabcd")
-    await drain
 
 
 async def test_reconciles_that_never_wait_leave_the_event_loop_to_others() -> None:
