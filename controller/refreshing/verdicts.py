@@ -14,6 +14,7 @@ REFUSAL_RETRY = 1.0
 LONGEST_RETRY_AFTER = 60.0
 """Seconds: a larger ``Retry-After`` is honoured up to here, so that no header can park a refresh for good."""
 
+_DENIED = 'admission webhook "'
 _PASSING = frozenset({401, 404, 408, 409, 429})
 """Those of the 4xx that time may heal. A 404 that does not name the object is one: the path is unknown for
 now, since the CRD is being replaced."""
@@ -57,8 +58,14 @@ def is_refusal(error: ApiError) -> bool:
 
 
 def denied_by_webhook(error: ApiError) -> bool:
-    """Whether an admission webhook denied the request, as opposed to not having been called."""
-    return isinstance(error, ServerFault) and error.message.startswith("admission webhook ")
+    """Whether the 500 is an admission webhook's denial, which Kargo's come as, and no fault of the server.
+
+    Reason, code and details are the same as when a webhook could not be called. The message is the only sign:
+    the API server's own words come first in it, before those of the webhook, and are ``admission webhook "…"
+    denied the request`` or ``Internal error occurred: failed calling webhook "…"`` (k8s.io/apiserver
+    admission/plugin/webhook/errors, and apimachinery's NewInternalError).
+    """
+    return isinstance(error, ServerFault) and error.status == 500 and error.message.startswith(_DENIED)
 
 
 class _Answer(msgspec.Struct):

@@ -11,6 +11,9 @@ from controller.refreshing.refresher import REFUSAL_REMEMBERED
 from tests.support.kube import Failure, FakeKube, garbled, refused, unreachable
 from tests.support.refreshing import Refreshing
 
+DENIED = 'admission webhook "promotion.kargo.akuity.io" denied the request: no'
+NOT_CALLED = 'Internal error occurred: failed calling webhook "promotion.kargo.akuity.io": no'
+
 
 @pytest.mark.parametrize(
     ("failure", "result"),
@@ -21,6 +24,10 @@ from tests.support.refreshing import Refreshing
         pytest.param(refused(405), "rejected", id="405: final"),
         pytest.param(refused(413), "rejected", id="413: final"),
         pytest.param(refused(403), "rejected", id="403 of an admission plugin: final, after a moment"),
+        pytest.param(
+            refused(500, DENIED), "rejected", id="500 of a webhook that denies: final, after a moment"
+        ),
+        pytest.param(refused(500, NOT_CALLED), "retried", id="500, a webhook that could not be called"),
         pytest.param(refused(404, naming=False), "retried", id="404 of the path"),
         pytest.param(refused(408), "retried", id="408"),
         pytest.param(refused(409), "retried", id="409"),

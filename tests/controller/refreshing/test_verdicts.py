@@ -1,15 +1,21 @@
 """What follows from an answer to a patch, as a table: no API server, no queue, no time."""
 
 import json
+from typing import Any
 
 import pytest
 
 from controller.refreshing.batch import Settled
-from controller.refreshing.verdicts import is_stored, verdict
+from controller.refreshing.verdicts import is_refusal, is_stored, verdict
 from controller.runtime.api.errors import ApiError, ConnectionFailed, MalformedResponse, status_error
 from controller.runtime.queue.controller import Retry
 
-ABOUT = {"verb": "patch", "resource": "warehouses.kargo.akuity.io", "namespace": "p", "name": "w"}
+ABOUT: dict[str, Any] = {
+    "verb": "patch",
+    "resource": "warehouses.kargo.akuity.io",
+    "namespace": "p",
+    "name": "w",
+}
 BACKOFF, SECOND, HALF_MINUTE = Retry(), Retry(1.0), Retry(30.0)
 
 
@@ -57,6 +63,59 @@ def test_what_is_no_refusal(
 def test_refusals(allowed: bool | None, lasting: bool, outcome: Settled | Retry) -> None:
     """A right that is missing is waited for; a refusal that RBAC does not explain is final if it lasts."""
     assert verdict(status(403), allowed=allowed, lasting=lasting) == outcome
+
+
+def answered(code: int, body: str) -> ApiError:
+    return status_error(code, body.encode(), **ABOUT)
+
+
+INNER = r"Promotion.kargo.akuity.io \"w\" is forbidden: subject \"x\" is not permitted to update Promotions"
+HEAD = r'{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"'
+DENIED = HEAD + r"admission webhook \"promotion.kargo.akuity.io\" denied the request"
+FAULT = r"failed calling webhook \"promotion.kargo.akuity.io\": failed to call webhook: an error"
+
+
+@pytest.mark.parametrize(
+    ("error", "denied"),
+    [
+        # As a kube-apiserver of 1.36 sent them.
+        pytest.param(
+            answered(
+                500,
+                f'{DENIED}: Internal error occurred: {INNER}","reason":"InternalError",'
+                f'"details":{{"causes":[{{"message":"{INNER}"}}]}},"code":500}}',
+            ),
+            True,
+            id="Kargo's denial",
+        ),
+        pytest.param(answered(500, f'{DENIED}: boom","code":500}}'), True, id="a denial without reason"),
+        pytest.param(
+            answered(
+                500,
+                f'{HEAD}Internal error occurred: {FAULT}","reason":"InternalError",'
+                f'"details":{{"causes":[{{"message":"{FAULT}"}}]}},"code":500}}',
+            ),
+            False,
+            id="a webhook that could not be called",
+        ),
+        pytest.param(
+            answered(503, f'{DENIED}: x","reason":"ServiceUnavailable","code":503}}'),
+            False,
+            id="a webhook that asks to come again",
+        ),
+        pytest.param(answered(500, "admission webhook denied the request"), False, id="a proxy's page"),
+        pytest.param(
+            answered(500, HEAD + r'etcd: admission webhook \"x\" denied the request","code":500}'),
+            False,
+            id="somebody who quotes a denial",
+        ),
+    ],
+)
+def test_a_webhooks_denial_is_a_refusal(error: ApiError, denied: bool) -> None:
+    """It comes as a 500, final if it lasts; a webhook that could not be called is a fault that may pass."""
+    assert is_refusal(error) is denied
+    assert verdict(error, allowed=True, lasting=False) == (SECOND if denied else BACKOFF)
+    assert verdict(error, allowed=True, lasting=True) == (Settled.REJECTED if denied else BACKOFF)
 
 
 VALUE = "2026-11-28T12:00:00.000000001Z"
