@@ -49,7 +49,7 @@ class _Record:
     def __init__(self) -> None:
         self.waiting: list[Batch] = []
         """Those that asked for it since its last patch began."""
-        self.in_flight: list[Batch] = []
+        self.in_flight: Sequence[Batch] = ()
         """Those that the patch under way is for."""
         self.failing = False
         """Its last patch failed, and will be repeated."""
@@ -137,7 +137,7 @@ class Refresher:
             outcome = await self._judge(target, record, error)
             if isinstance(outcome, Retry):
                 record.waiting[:0] = [batch for batch in record.in_flight if not batch.done]
-                record.in_flight = []
+                record.in_flight = ()
                 record.failing = True
                 self._metrics.refreshed(target.kind, "retried")
                 self._report_failing(target, error)
@@ -209,7 +209,7 @@ class Refresher:
 
     def _settle(self, target: Target, record: _Record, how: Settled, took: float) -> Done:
         self._metrics.refreshed(target.kind, how.value)
-        batches, record.in_flight = record.in_flight, []
+        batches, record.in_flight = record.in_flight, ()
         record.failing = False
         if how is Settled.PERSISTED:
             record.refused = None
@@ -262,7 +262,7 @@ class Refresher:
         counts: dict[Batch, int] = {}
         for target, record in self._records.items():
             assert target in self._queue, f"nobody would look at {target}"  # noqa: S101
-            carried = record.waiting + record.in_flight
+            carried = [*record.waiting, *record.in_flight]
             assert carried or record.refused is not None, f"{target} is of no use"  # noqa: S101
             assert len(set(carried)) == len(carried)  # noqa: S101
             assert not any(batch.done for batch in record.waiting)  # noqa: S101

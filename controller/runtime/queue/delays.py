@@ -41,10 +41,9 @@ class Delays(Generic[K]):
     def __iter__(self) -> Iterator[tuple[K, Delay]]:
         return iter(self._by_key.items())
 
-    def is_held(self, key: K) -> bool:
-        """Whether the key is delayed, and asking does not bring it forward."""
-        delay = self._by_key.get(key)
-        return delay is not None and delay.held
+    def get(self, key: K) -> Delay | None:
+        """Return the delay of a key, or None."""
+        return self._by_key.get(key)
 
     def put(self, key: K, due: float, flows: tuple[Flow, ...], *, held: bool) -> None:
         """Delay a key until ``due``. Of two delays the earlier stands, but a held one before any other."""
@@ -66,9 +65,9 @@ class Delays(Generic[K]):
             self._by_key[key] = delay._replace(flows=(*delay.flows, flow))
 
     def cancel(self, key: K) -> None:
-        """Forget the delay of a key, if there is one."""
-        if self._by_key.pop(key, None) is not None:
-            self._compact()
+        """Forget the delay of a delayed key."""
+        del self._by_key[key]
+        self._compact()
 
     def next_due(self) -> float | None:
         """Return when the earliest delay ends, or None."""

@@ -10,7 +10,7 @@ several flows, on their number; never on how many keys or flows there are.
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
@@ -21,15 +21,6 @@ _Branch = OrderedDict[Any, Any]
 """The branches below this one by name, or in a flow's last branch its keys; the first has the next turn."""
 
 
-class Waiting(NamedTuple):
-    """Why and since when a key waits."""
-
-    flows: tuple[Flow, ...]
-    """The flows that asked for it, in that order."""
-    since: float
-    """When the first of them did, in the caller's clock."""
-
-
 class Flows(Generic[K]):
     """Waiting keys.
 
@@ -38,7 +29,8 @@ class Flows(Generic[K]):
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[K, Waiting] = {}
+        self._waiting: dict[K, tuple[tuple[Flow, ...], float]] = {}
+        """By key: the flows that asked for it, in that order, and when the first of them did."""
         self._root: _Branch = OrderedDict()
 
     def __len__(self) -> int:
@@ -48,15 +40,16 @@ class Flows(Generic[K]):
     def __contains__(self, key: K) -> bool:
         return key in self._waiting
 
-    def put(self, key: K, flow: Flow, since: float) -> None:
-        """Let a key wait in ``flow``, besides the flows in which it waits already."""
+    def put(self, key: K, flow: Flow, now: float) -> bool:
+        """Let a key wait in ``flow``, besides any others; return whether it had not been waiting."""
         waiting = self._waiting.get(key)
         if waiting is None:
-            self._waiting[key] = Waiting((flow,), since)
-        elif flow in waiting.flows:
-            return
+            self._waiting[key] = (flow,), now
         else:
-            self._waiting[key] = Waiting((*waiting.flows, flow), waiting.since)
+            flows, since = waiting
+            if flow in flows:
+                return False
+            self._waiting[key] = (*flows, flow), since
         branch = self._root
         for name in flow:
             below = branch.get(name)
@@ -64,9 +57,13 @@ class Flows(Generic[K]):
                 below = branch[name] = OrderedDict()
             branch = below
         branch[key] = None
+        return waiting is None
 
-    def take(self) -> tuple[K, Waiting]:
-        """Remove the key whose turn it is and return it; a key must be waiting."""
+    def take(self) -> tuple[K, tuple[Flow, ...], float]:
+        """Remove the key whose turn it is; return it, its flows, and since when it waited.
+
+        A key must be waiting.
+        """
         branch = self._root
         while True:
             name, below = next(iter(branch.items()))
@@ -74,28 +71,29 @@ class Flows(Generic[K]):
                 break
             branch.move_to_end(name)  # its next turn comes after one of every other branch
             branch = below
-        waiting = self._waiting.pop(name)
-        for flow in waiting.flows:
-            _remove(self._root, (*flow, name), 0)
-        return name, waiting
+        flows, since = self._waiting.pop(name)
+        for flow in flows:
+            self._remove(name, flow)
+        return name, flows, since
+
+    def _remove(self, key: K, flow: Flow) -> None:
+        """Remove a key from one of its flows, and each branch that becomes empty by that."""
+        branches = [self._root]
+        for name in flow:
+            branches.append(branches[-1][name])
+        del branches[-1][key]
+        depth = len(flow)
+        while depth and not branches[depth]:
+            depth -= 1
+            del branches[depth][flow[depth]]
 
     def validate(self) -> None:
         """Check every invariant; raises AssertionError. For tests: walks everything."""
         places = list(_places(self._root, ()))
         assert len(places) == len(set(places))  # noqa: S101
         assert set(places) == {  # noqa: S101
-            (*flow, key) for key, waiting in self._waiting.items() for flow in waiting.flows
+            (*flow, key) for key, (flows, _) in self._waiting.items() for flow in flows
         }
-
-
-def _remove(branch: _Branch, path: Flow, depth: int) -> None:
-    """Remove what stands at the end of a path, and each branch of it that becomes empty."""
-    name = path[depth]
-    if depth + 1 < len(path):
-        _remove(branch[name], path, depth + 1)
-        if branch[name]:
-            return
-    del branch[name]
 
 
 def _places(branch: _Branch, path: Flow) -> list[Flow]:

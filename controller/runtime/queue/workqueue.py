@@ -97,10 +97,12 @@ class WorkQueue(Generic[K]):
         """Ask for a key at its flow's next turn."""
         if self._shut_down:
             return
-        if self._delays.is_held(key):
-            self._delays.join(key, flow)
-            return
-        self._delays.cancel(key)
+        delay = self._delays.get(key)
+        if delay is not None:
+            if delay.held:
+                self._delays.join(key, flow)
+                return
+            self._delays.cancel(key)
         self._enqueue(key, (flow,))
 
     def add_after(self, key: K, delay: float, flow: Flow = ONE_FLOW) -> None:
@@ -130,10 +132,10 @@ class WorkQueue(Generic[K]):
                 else:
                     self._wake()
                 raise
-        key, waiting = self._waiting.take()
+        key, flows, since = self._waiting.take()
         now = self._now()
-        self._processing[key] = _Run(waiting.flows, now)
-        self._observer.started(now - waiting.since)
+        self._processing[key] = _Run(flows, now)
+        self._observer.started(now - since)
         return key
 
     def done(self, key: K, *, after: float | None = None, pause: float = 0.0) -> None:
@@ -224,12 +226,10 @@ class WorkQueue(Generic[K]):
                 self._observer.added()
             run.again.update(dict.fromkeys(flows))
             return
-        is_new = key not in self._waiting
         for flow in flows:
-            self._waiting.put(key, flow, now)
-        if is_new:
-            self._observer.added()
-            self._wake()
+            if self._waiting.put(key, flow, now):
+                self._observer.added()
+                self._wake()
 
     def _end(self, key: K) -> _Run | None:
         run = self._processing.pop(key, None)

@@ -111,6 +111,30 @@ async def test_what_several_subjects_match_is_counted_once() -> None:
         assert await site.send("p/az") == (0, [])
 
 
+@pytest.mark.parametrize("at_once", [True, False], ids=["one request for them", "a request for each"])
+async def test_a_project_that_floods_delays_another_by_a_patch(at_once: bool) -> None:
+    """Projects take turns, however many repositories and receivers one of them spreads its events over."""
+    count = 1_000
+    async with Site() as site:
+        pushes = [Subject("image", f"contoso.azurecr.io/app-{number}") for number in range(count)]
+        for number, push in enumerate(pushes):
+            site.subscribe("p", f"w{number}", ("image", push.url))
+        site.subscribe("q", "single", ("image", IMAGE))
+        now = site.clock.time()
+        if at_once:
+            site.dispatcher.dispatch("p/az", pushes, now, delivery="flood")
+        else:
+            for number, push in enumerate(pushes):
+                site.dispatcher.dispatch(f"p/az{number % 7}", [push], now, delivery=f"flood-{number}")
+        single = site.dispatcher.dispatch("q/az", [IMAGE_PUSH], now, delivery="single")
+        for _ in range(count):
+            await site.clock.settle()
+        assert single.persisted == 1
+        names = [patch.name for patch in site.patches()]
+        assert names.index("single") <= 1
+        assert len(names) == count + 1
+
+
 # --- late knowledge ---
 
 
