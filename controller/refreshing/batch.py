@@ -1,4 +1,4 @@
-"""The accounting of one delivery's refreshes: how many it asked for, and what became of each."""
+"""Counts what became of the refreshes that one delivery asked for."""
 
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -77,7 +77,7 @@ class Batch:
             callback()
 
     def detach(self) -> None:
-        """Say that nobody waits for the answer any more."""
+        """Note that nobody waits for the answer any more, so that a later delivery may supersede this one."""
         if not self.detached:
             self.detached = True
             self._on_detach(self)
@@ -162,6 +162,6 @@ class Batches:
             part.on_done(one_done)
 
     def detach(self) -> None:
-        """Say that nobody waits for the answer any more."""
+        """Note that nobody waits for the answer any more, for each part."""
         for part in self._parts:
             part.detach()

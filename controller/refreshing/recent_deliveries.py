@@ -1,8 +1,8 @@
 """Recent deliveries by repository key, for Warehouses that we learn of too late.
 
 A delivery may come before its Warehouse, or the Warehouse's subscription, is seen: the watch is slow, silent
-or broken. So whoever enters a key asks here whether a delivery for that key came lately. "Lately" is five
-minutes, and longer after a break: since five minutes before the watch's last sign of life.
+or broken. So a Warehouse that enters a key is refreshed if a delivery for that key came in the last five
+minutes or, after a break, since five minutes before the watch's last sign of life.
 """
 
 import hashlib
@@ -53,7 +53,9 @@ class RecentDeliveries:
         if len(keys) > PER_SCOPE:
             self._drop_oldest(scope)
         elif self._count > TOTAL:
-            self._drop_oldest(max(self._scopes, key=lambda each: len(self._scopes[each])))
+            # The search for the largest takes time: those who have more than their share do not cause it.
+            large = len(keys) * len(self._scopes) > TOTAL
+            self._drop_oldest(scope if large else max(self._scopes, key=lambda each: len(self._scopes[each])))
 
     def find(self, key: str, namespace: str, since: float) -> list[tuple[str | None, Recent]]:
         """Return the deliveries since a moment whose scope covers this namespace."""

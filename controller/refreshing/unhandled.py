@@ -1,4 +1,4 @@
-"""Follows which refreshes Kargo has picked up: nobody else tells the user that its controller does not.
+"""Follows which refreshes Kargo has picked up: nothing else shows a user that its controller does not.
 
 Kargo copies the refresh annotation into ``status.lastHandledRefresh`` when it has run discovery. A Warehouse
 whose two values differ for long belongs to a controller that is down, or to a shard that has none. Costs

@@ -1,5 +1,7 @@
 """Recent deliveries: what late Warehouses find, and bounds that nobody can push others out of."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,6 +65,23 @@ def test_one_project_cannot_push_out_anothers(monkeypatch: pytest.MonkeyPatch) -
     assert memory.find("mine", "q", 0.0)
     assert not memory.find("key-89", "p", 0.0)
     assert memory.find("key-90", "p", 0.0)
+
+
+def test_a_key_takes_as_much_memory_whatever_a_sender_wrote() -> None:
+    """The bound in keys is one in bytes too: a URL of megabytes, or of four bytes a character, is one key."""
+
+    def size(key: str) -> int:
+        memory = RecentDeliveries()
+        tracemalloc.start()
+        for number in range(200):
+            memory.remember("p", f"{key}{number}", "p/az", 1.0)
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert memory.find(f"{key}199", "p", 1.0)
+        return held // 200
+
+    assert size("\U0001f980" * 10_000) == pytest.approx(size("a"), rel=0.1)
+    assert size("a") < 350, "see PER_SCOPE"
 
 
 def test_in_all_it_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:

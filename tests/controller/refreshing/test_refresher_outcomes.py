@@ -145,6 +145,10 @@ async def test_a_403_that_passes_is_none() -> None:
         batch = site.ask(target)
         await site.clock.advance(4.0)
         assert (batch.persisted, batch.rejected) == (1, 0)
+        site.kube.fail(refused(403), verb="patch", times=2)
+        again = site.ask(target)
+        await site.clock.advance(4.0)
+        assert (again.persisted, again.rejected) == (1, 0), "what has passed does not count later"
 
 
 async def test_a_403_that_was_final_is_final_at_once_when_it_comes_again() -> None:
