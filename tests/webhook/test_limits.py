@@ -1,10 +1,12 @@
 """Limits: how they fit together."""
 
 import resource
+from pathlib import Path
 
 import pytest
 
-from webhook.limits import MIB, Limits, share
+from webhook.limits import MIB, Limits, share, table
+from webhook.payloads.event_grid import MOST_EVENTS
 
 
 def test_defaults_fit_together() -> None:
@@ -23,3 +25,12 @@ def test_connections_leave_file_descriptors_to_others(monkeypatch: pytest.Monkey
     assert Limits().open_connections == 512
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert Limits().open_connections == Limits().connections
+
+
+def test_the_documentation_shows_the_table() -> None:
+    """docs/security.md has the rows of the table in the code, all of them and no others."""
+    page = (Path(__file__).parents[2] / "docs/security.md").read_text("utf-8")
+    section = page.partition("## What is bounded")[2].partition("\n## ")[0]
+    shown = [line for line in section.splitlines() if line.startswith("| ")]
+    assert shown[1:] == [f"| {' | '.join(bound)} |" for bound in table(Limits())]
+    assert f"more than {MOST_EVENTS:,} events" in section

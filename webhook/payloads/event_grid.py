@@ -50,6 +50,9 @@ _MOST_RETRIES = 1000
 
 MOST_EVENTS = 2000
 """Events of a batch at the most. Event Grid's largest batch is 1 MB, a registry's event some 600 bytes."""
+_REPOSITORY_CHARACTERS = 320
+"""A registry's host has up to 64 characters, its repository up to 255, all of them ASCII. Others would cost a
+batch a second of the event loop: their normalization goes character by character."""
 _MOST_OBJECTS = 10 * MOST_EVENTS
 """JSON objects of a batch at the most, counted before any is built: an event holds six, ``data`` included."""
 
@@ -141,7 +144,10 @@ def _pushed(types: list[str], events: Sequence[Body]) -> tuple[tuple[Subject, ..
             continue
         try:
             data = inner(event.data, _data, "data", "request", "target")
-            subjects[acr.pushed(data, "data.")] = None
+            subject = acr.pushed(data, "data.")
+            if len(subject.url) > _REPOSITORY_CHARACTERS or not subject.url.isascii():
+                raise BadPayload("data.request.host and data.target.repository name no registry's repository")
+            subjects[subject] = None
         except BadPayload as error:
             if name == IMAGE_PUSHED and not _without_host(event):
                 fault, faults = fault or error, faults + 1

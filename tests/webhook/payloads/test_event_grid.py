@@ -57,6 +57,20 @@ def test_one_bad_event_does_not_cost_the_others_their_refresh() -> None:
     assert event.unreadable == 1
 
 
+@pytest.mark.parametrize(
+    "repository",
+    [pytest.param("a" * 321, id="long"), pytest.param("\u200b" * 100, id="not ASCII")],
+)
+def test_what_no_registry_has_costs_a_batch_nothing(repository: str) -> None:
+    """Its normalization would take a second of the event loop for a whole batch; the others count."""
+    batch = json.loads(PAYLOADS["event_grid_batch"])
+    batch[3]["data"]["target"]["repository"] = repository
+    event = parse(json.dumps(batch).encode(), "", None)
+    assert isinstance(event, Push)
+    assert event.subjects == (HELLO,)
+    assert event.unreadable == 1
+
+
 @pytest.mark.parametrize("key", ["connectedRegistry", "connectedregistry"])
 def test_a_connected_registrys_push_has_nothing_to_refresh(key: str) -> None:
     """It names no host; alone it is ignored, and in a batch it does not make the others wait or a warning."""
