@@ -7,6 +7,9 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from controller.receivers.url import digest_in, receiver_path
+from controller.repositories import gourl
+
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.IGNORECASE)
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _TRUE = {"1", "t", "true", "yes", "on"}
@@ -73,20 +76,23 @@ def namespace(text: str) -> str:
 
 
 def base_url(text: str) -> str:
-    """Read an absolute http or https URL without query and fragment."""
+    """Read an absolute http or https URL: what Kargo takes for one, as far as Azure can call it."""
     given = text.strip()
     try:
-        parts = urlsplit(given)
-        parts.port  # noqa: B018 - raises ValueError for a port that is none
+        url = gourl.parse(given.encode("utf-8", "surrogatepass"))
+        path = receiver_path(given, "0" * 64)
+        urlsplit(given).port  # noqa: B018 - raises ValueError for a port that is none
     except ValueError as error:
         # Its message would repeat the value, however long that is.
-        raise ValueError("is no URL: its host or port makes no sense") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("is no URL that Kargo takes: its host, port or escapes make no sense") from error
+    if url.scheme not in (b"http", b"https") or not url.host:
         raise ValueError("is no absolute URL such as https://kargo.example.com/webhooks")
-    if parts.query or parts.fragment or "?" in given or "#" in given:
-        raise ValueError("must have neither query nor fragment")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold a user name or password")
+    if url.user is not None:
+        raise ValueError("must not hold a user name or password: the URL is published in status")
+    if digest_in(path) is None:
+        raise ValueError(
+            "must not hold %3F or %23 (? or #) in its path: Kargo takes what follows for no path"
+        )
     return given
 
 

@@ -22,9 +22,12 @@ seen when the retry comes 30 s later."""
 REMEMBERED_GRANT = 1.0
 """Seconds for which a "yes" is kept: it makes a refusal final, so it must not be older than the refusal by
 much."""
+FORGOTTEN = 600.0
+"""Seconds after which a missing right that nobody asked about is reported anew if it is still missing."""
+KEPT = 1000
+"""Answers and reports beyond which old ones are looked for and dropped: namespaces come and go."""
 
 log = structlog.get_logger()
-
 
 _Question = tuple[str, Resource, str, str]
 """(verb, resource, namespace, subresource)"""
@@ -45,7 +48,7 @@ class AccessReviewer:
         self._client = client
         self._clock = clock
         self._answers: dict[_Question, tuple[float, asyncio.Task[bool | None]]] = {}
-        self._reported: set[_Question] = set()
+        self._reported: dict[_Question, float] = {}
 
     async def allowed(
         self, verb: str, resource: Resource, namespace: str, subresource: str = ""
@@ -60,26 +63,28 @@ class AccessReviewer:
             self._answers[key] = known
         # Many wait for one review: a waiter that is cancelled must not cancel it for the others.
         answer = await asyncio.shield(known[1])
-        if answer is False and key not in self._reported:
-            self._reported.add(key)
-            log.error(
-                "right_missing",
-                verb=verb,
-                resource=_display(resource, subresource),
-                namespace=namespace or "all namespaces",
-            )
-        elif answer and key in self._reported:
-            self._reported.discard(key)
+        if answer is False:
+            if key not in self._reported:
+                log.error(
+                    "right_missing",
+                    verb=verb,
+                    resource=f"{resource}/{subresource}" if subresource else str(resource),
+                    namespace=namespace or "all namespaces",
+                )
+            self._reported[key] = now
+        elif answer:
+            self._reported.pop(key, None)
         return answer
 
     def granted(self, verb: str, resource: Resource, namespace: str) -> None:
         """Say that a request of this kind was let through: the next refusal is reported anew."""
-        if self._reported:
-            self._reported.discard((verb, resource, namespace, ""))
+        self._reported.pop((verb, resource, namespace, ""), None)
 
     def _forget_old(self, now: float) -> None:
-        if len(self._answers) > 1000:
+        if len(self._answers) > KEPT:
             self._answers = {k: v for k, v in self._answers.items() if now - v[0] <= REMEMBERED}
+        if len(self._reported) > KEPT:
+            self._reported = {k: at for k, at in self._reported.items() if now - at <= FORGOTTEN}
 
     async def _ask(self, verb: str, resource: Resource, namespace: str, subresource: str) -> bool | None:
         attributes = {"verb": verb, "group": resource.group, "resource": resource.plural}
@@ -106,8 +111,3 @@ def _lifetime(task: "asyncio.Task[bool | None]") -> float:
     if task.cancelled() or task.result() is None:
         return -1.0  # could not be asked: no answer
     return REMEMBERED_GRANT if task.result() else REMEMBERED
-
-
-def _display(resource: Resource, subresource: str) -> str:
-    plural = f"{resource.plural}/{subresource}" if subresource else resource.plural
-    return f"{plural}.{resource.group}" if resource.group else plural

@@ -1,13 +1,14 @@
 """Emits Kubernetes Events, so that ``kubectl describe`` shows what concerns an object of the user's.
 
 Events are help, not duty: they are sent in the background, at a bounded rate, and dropped when that is not
-enough or when we lack the right. The log and the metrics always say the same.
+enough or when we lack the right. Namespaces take turns, and each has a queue of its own: one Project's flood
+neither delays nor displaces another's Events. The log and the metrics always say the same.
 """
 
 import asyncio
 import os
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import NamedTuple
 
 import msgspec
@@ -22,8 +23,8 @@ from controller.runtime.clock import Clock
 WARNING, NORMAL = "Warning", "Normal"
 
 COMPONENT = "kargo-azure-receiver"
-QUEUE_LIMIT = 1000
-"""Events waiting to be sent; more are dropped."""
+QUEUE_LIMIT = 50
+"""Events of one namespace waiting to be sent, of 1 KB each; more are dropped."""
 REPEAT_AFTER = 600.0
 """Seconds before the same Event (object, reason, message) is sent again."""
 REMEMBERED = 10_000
@@ -62,9 +63,6 @@ class _Note(NamedTuple):
             regarding["namespace"] = self.namespace
         if self.uid:
             regarding["uid"] = self.uid
-        message = self.message
-        if len(message) > MESSAGE_LIMIT:
-            message = message[: MESSAGE_LIMIT - 1] + "…"
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.at))
         event = {
             "apiVersion": "v1",
@@ -74,7 +72,7 @@ class _Note(NamedTuple):
             "involvedObject": regarding,
             "type": self.level,
             "reason": self.reason,
-            "message": message,
+            "message": self.message,
             "source": {"component": COMPONENT},
             "reportingComponent": COMPONENT,
             "firstTimestamp": stamp,
@@ -90,8 +88,12 @@ class EventRecorder:
     def __init__(self, client: Client, clock: Clock) -> None:
         self._client = client
         self._clock = clock
-        self._queue: asyncio.Queue[_Note] = asyncio.Queue(QUEUE_LIMIT)
-        self._sent: OrderedDict[tuple[str, ...], float] = OrderedDict()
+        self._queues: OrderedDict[str, deque[_Note]] = OrderedDict()
+        """By namespace, in the order of their turns; no empty ones."""
+        self._waiting = asyncio.Event()
+        """Set while there is a queue."""
+        self._sent: OrderedDict[int, float] = OrderedDict()
+        """When, by the hash of what an Event says."""
         self._forbidden = False
 
     def emit(
@@ -112,7 +114,9 @@ class EventRecorder:
         ``level`` is WARNING or NORMAL.
         """
         now = self._clock.monotonic()
-        key = (kind, namespace, name, reason, message)
+        if len(message) > MESSAGE_LIMIT:
+            message = message[: MESSAGE_LIMIT - 1] + "…"
+        key = hash((kind, namespace, name, reason, message))
         last = self._sent.get(key)
         if last is not None and now - last < REPEAT_AFTER and not repeat:
             return
@@ -120,25 +124,39 @@ class EventRecorder:
         self._sent.move_to_end(key)
         while len(self._sent) > REMEMBERED:
             self._sent.popitem(last=False)
-        note = _Note(level, resource, kind, namespace, name, reason, message, uid, self._clock.time())
-        try:
-            self._queue.put_nowait(note)
-        except asyncio.QueueFull:
+        queue = self._queues.setdefault(namespace, deque())
+        if len(queue) >= QUEUE_LIMIT:
             log.warning("event_dropped", kind=kind, namespace=namespace, name=name, reason=reason)
+            return
+        queue.append(_Note(level, resource, kind, namespace, name, reason, message, uid, self._clock.time()))
+        self._waiting.set()
 
     async def run(self) -> None:
         """Send what is emitted, until cancelled."""
         while True:
-            note = await self._queue.get()
-            # Events about cluster-scoped objects live in the namespace "default".
-            namespace = note.namespace or "default"
-            try:
-                await self._client.create(EVENTS, namespace=namespace, body=note.encode())
-                self._forbidden = False
-            except Forbidden:
-                if not self._forbidden:
-                    self._forbidden = True
-                    log.error("right_missing", verb="create", resource="events", namespace=namespace)
-            except ApiError as error:
-                log.warning("event_not_sent", namespace=namespace, error=str(error))
+            await self._waiting.wait()
+            await self._send(self._next())
             await self._clock.sleep(PAUSE)
+
+    def _next(self) -> _Note:
+        namespace, queue = self._queues.popitem(last=False)
+        note = queue.popleft()
+        if queue:
+            self._queues[namespace] = queue  # behind the others
+        elif not self._queues:
+            self._waiting.clear()
+        return note
+
+    async def _send(self, note: _Note) -> None:
+        # Events about cluster-scoped objects live in the namespace "default".
+        namespace = note.namespace or "default"
+        try:
+            await self._client.create(EVENTS, namespace=namespace, body=note.encode())
+            self._forbidden = False
+        except Forbidden as error:
+            # Nothing can be created in a namespace that is being deleted, whatever the rights.
+            if "NamespaceTerminating" not in error.causes and not self._forbidden:
+                self._forbidden = True
+                log.error("right_missing", verb="create", resource="events", namespace=namespace)
+        except ApiError as error:
+            log.warning("event_not_sent", namespace=namespace, error=str(error))

@@ -43,12 +43,12 @@ class SecondFactor:
         """For people: which factors are demanded; empty if none."""
 
     def accepts(self, authorization: Sequence[str]) -> bool:
-        """Whether one of these header values satisfies it; compared in constant time."""
+        """Whether one of these header values, as Tornado decodes them, satisfies it; in constant time."""
         if not self._accepted:
             return True
         good = False
         for value in authorization[:HEADERS_LOOKED_AT]:
-            given = _fingerprint(_canonical(value.encode("utf-8", "surrogatepass").strip()))
+            given = _fingerprint(_canonical(value.encode("latin-1", "replace").strip()))
             for accepted in self._accepted:
                 good |= hmac.compare_digest(given, accepted)
         return good

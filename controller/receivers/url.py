@@ -1,9 +1,12 @@
 """The URL of a receiver, byte for byte as Kargo computes it: users have registered it with Azure."""
 
+import functools
 import hashlib
 import re
-from urllib.parse import urlsplit, urlunsplit
 
+from controller.repositories import gourl
+
+_DIGEST = "0" * 64
 _PATH_END = re.compile(r"(?:^|/)azure/([0-9a-f]{64})\Z")
 
 
@@ -16,14 +19,26 @@ def receiver_digest(project: str, receiver: str, secret: bytes) -> str:
 
 
 def receiver_path(base_url: str, digest: str) -> str:
-    """Return ``{path of base URL}/azure/{digest}``, joined without double slashes."""
-    return f"{urlsplit(base_url).path.rstrip('/')}/azure/{digest}"
+    """Return the receiver's path below the base URL; raises ValueError for a base URL that Kargo refuses."""
+    return _path_and_url(base_url)[0].replace(_DIGEST, digest)
 
 
 def receiver_url(base_url: str, digest: str) -> str:
-    """Return the base URL with the receiver's path."""
-    parts = urlsplit(base_url)
-    return urlunsplit((parts.scheme, parts.netloc, receiver_path(base_url, digest), "", ""))
+    """Return the base URL with the receiver's path, its query and fragment kept; raises as receiver_path."""
+    return _path_and_url(base_url)[1].replace(_DIGEST, digest)
+
+
+@functools.lru_cache(maxsize=4)
+def _path_and_url(base_url: str) -> tuple[str, str]:
+    """Compute both as Kargo does (``pkg/webhook/external/receiver.go``), for a digest of zeros.
+
+    Kargo joins the *decoded* path, and what that gives, escapes and all, is decoded for it and escaped again
+    in the URL: ``/a%20b`` becomes ``/a%2520b``, which decodes to the path in status.
+    """
+    url = gourl.parse(base_url.encode("utf-8", "surrogatepass"))
+    path = gourl.join_path(url.path or b"/", "azure", _DIGEST)
+    url.path = path.encode()
+    return path, str(url)
 
 
 def digest_in(path: object) -> str | None:

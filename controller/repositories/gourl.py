@@ -6,6 +6,7 @@ own ``urllib.parse`` accepts, repairs and rewrites other things than Go does, so
 """
 
 import ipaddress
+import posixpath
 import re
 from dataclasses import dataclass
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -61,6 +62,11 @@ class URL:
             pair and b";" not in pair and not _BAD_ESCAPE.search(pair) for pair in self.query.split(b"&")
         )
 
+    def set_path(self, escaped: bytes) -> None:
+        """Replace the path by an escaped one. Raises ValueError for a wrong escape."""
+        self.path = _unescape(escaped)
+        self.raw_path = escaped if quote_from_bytes(self.path, _PATH_SAFE).encode() != escaped else b""
+
     def escaped_path(self) -> str:
         """Return the path as it was given where that still is a valid encoding of it, else encoded anew."""
         if _still_valid(self.raw_path, self.path, _ENCODED_PATH):
@@ -111,6 +117,16 @@ def parse(raw: bytes) -> URL:
     return url
 
 
+def join_path(base: bytes, *elements: str) -> str:
+    """Join as ``url.JoinPath``: ``base`` is a URL or a path. Raises ValueError where Go returns an error."""
+    url = parse(base)
+    given = url.escaped_path()
+    # path.Join keeps one leading slash, normpath two.
+    joined = posixpath.normpath("/" + "/".join([given, *elements]).lstrip("/"))
+    url.set_path((joined if given.startswith("/") else joined[1:]).encode())
+    return str(url)
+
+
 def _parse(text: bytes) -> URL:
     if _CONTROL.search(text):
         raise ValueError("control character")
@@ -137,9 +153,7 @@ def _parse(text: bytes) -> URL:
         _set_authority(url, authority)
     elif url.scheme and rest.startswith(b"/"):
         url.omit_host = True
-    url.path = _unescape(rest)
-    if quote_from_bytes(url.path, _PATH_SAFE).encode() != rest:
-        url.raw_path = rest
+    url.set_path(rest)
     return url
 
 

@@ -52,7 +52,7 @@ def test_with_kargos_rights_alone_all_but_status_and_events_works(
     eventually(lambda: receiver.post(project.path, ping()).status == 200, limit=2.0)
     lines = eventually(lambda: receiver.events("right_missing"))
     assert [(line["verb"], line["resource"], line["namespace"]) for line in lines] == [
-        ("patch", "projectconfigs/status.kargo.akuity.io", "all namespaces")
+        ("patch", "projectconfigs.kargo.akuity.io/status", "all namespaces")
     ]
     assert lines[0]["level"] == "error"
     assert entries(project.config()) == []

@@ -41,14 +41,25 @@ Failure = Callable[[Request], ApiError]
 
 
 def refused(
-    status: int, message: str = "no", *, retry_after: float | None = None, naming: bool = True
+    status: int,
+    message: str = "no",
+    *,
+    retry_after: float | None = None,
+    naming: bool = True,
+    causes: tuple[str, ...] = (),
 ) -> Failure:
     """Fail with the StatusError of this HTTP status; with ``naming`` it names the object."""
 
     def build(request: Request) -> ApiError:
-        body = {"kind": "Status", "reason": REASONS.get(status, ""), "message": message, "code": status}
+        body: dict[str, Any] = {
+            "kind": "Status",
+            "reason": REASONS.get(status, ""),
+            "message": message,
+            "code": status,
+        }
+        body["details"] = {"causes": [{"reason": cause} for cause in causes]}
         if naming:
-            body["details"] = {"name": request.name, "kind": request.resource.plural}
+            body["details"] |= {"name": request.name, "kind": request.resource.plural}
         return status_error(status, json.dumps(body).encode(), retry_after=retry_after, **request.about)
 
     return build

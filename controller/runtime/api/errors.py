@@ -91,6 +91,7 @@ class StatusError(ApiError):
         reason: str = "",
         retry_after: float | None = None,
         details_name: str = "",
+        causes: tuple[str, ...] = (),
         **request: Any,
     ) -> None:
         super().__init__(message, **request)
@@ -102,6 +103,8 @@ class StatusError(ApiError):
         """Seconds the server asks to wait, never negative; None if it does not ask."""
         self.details_name = details_name
         """Name of the object that the Status is about; empty if it names none."""
+        self.causes = causes
+        """Reasons of the Status' causes (metav1.CauseType), such as ``NamespaceTerminating``."""
 
     def __str__(self) -> str:
         return f"{super().__str__()} ({self.status} {self.reason})"
@@ -139,9 +142,14 @@ class ServerFault(StatusError):
     """5xx: the server, or something between, is unwell."""
 
 
+class _Cause(msgspec.Struct):
+    reason: str | None = None
+
+
 class _Details(msgspec.Struct, rename="camel"):
     name: str | None = None
     retry_after_seconds: int | None = None
+    causes: list[_Cause] | None = None
 
 
 class _Status(msgspec.Struct):
@@ -190,12 +198,15 @@ def status_error(
         retry_after = max(0.0, float(details.retry_after_seconds))
     phrase = _phrase(code)
     reason = answer.reason or phrase.replace(" ", "")
+    message = (answer.message or phrase)[:MESSAGE_LIMIT]
     return _class_of(code, reason)(
-        (answer.message or phrase)[:MESSAGE_LIMIT],
+        # It may quote what a tenant wrote: no control characters, which a terminal would obey.
+        "".join(char if char.isprintable() else " " for char in message),
         status=code,
         reason=reason,
         retry_after=retry_after,
         details_name=details.name or "",
+        causes=tuple(cause.reason for cause in details.causes or () if cause.reason),
         **request,
     )
 

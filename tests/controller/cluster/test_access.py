@@ -5,7 +5,13 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from controller.cluster.access import REMEMBERED, REMEMBERED_GRANT, AccessReviewer
+from controller.cluster.access import (
+    FORGOTTEN,
+    KEPT,
+    REMEMBERED,
+    REMEMBERED_GRANT,
+    AccessReviewer,
+)
 from controller.kargo.objects import CLUSTER_CONFIGS, SECRETS, WAREHOUSES
 from tests.support.clock import FakeClock
 from tests.support.kube import FakeKube, refused
@@ -104,11 +110,19 @@ async def test_a_waiter_that_is_cancelled_harms_nobody() -> None:
 
 
 async def test_many_namespaces_are_not_remembered_for_good() -> None:
-    """Old answers make room."""
+    """Old answers, and reports about namespaces that nobody asks about any more, make room."""
     kube, clock = FakeKube(), FakeClock()
     access = AccessReviewer(kube, clock)
-    for number in range(1002):
-        await access.allowed("patch", WAREHOUSES, f"p{number}")
-    await clock.advance(REMEMBERED + 1.0)
-    await access.allowed("patch", WAREHOUSES, "another")
-    assert len(access._answers) == 1
+    kube.denied = {("patch", "warehouses")}
+    with capture_logs() as lines:
+        for number in range(KEPT + 2):
+            await access.allowed("patch", WAREHOUSES, f"p{number}")
+        await clock.advance(FORGOTTEN + 1.0)
+        await access.allowed("patch", WAREHOUSES, "another")
+        assert len(lines) == KEPT + 3
+        for _ in range(3):
+            await clock.advance(REMEMBERED + 1.0)
+            await access.allowed("patch", WAREHOUSES, "another")
+        assert len(lines) == KEPT + 3
+        await access.allowed("patch", WAREHOUSES, "p0")
+        assert len(lines) == KEPT + 4

@@ -33,8 +33,17 @@ async def recording(kube: FakeKube, clock: FakeClock) -> AsyncIterator[EventReco
         await asyncio.gather(task, return_exceptions=True)
 
 
-def warn(recorder: EventRecorder, name: str = "w", message: str = "m", *, repeat: bool = False) -> None:
-    recorder.emit(WARNING, WAREHOUSES, "Warehouse", "p", name, "Refused", message, "uid-1", repeat=repeat)
+def warn(
+    recorder: EventRecorder,
+    name: str = "w",
+    message: str = "m",
+    *,
+    namespace: str = "p",
+    repeat: bool = False,
+) -> None:
+    recorder.emit(
+        WARNING, WAREHOUSES, "Warehouse", namespace, name, "Refused", message, "uid-1", repeat=repeat
+    )
 
 
 async def test_an_event() -> None:
@@ -98,6 +107,38 @@ async def test_their_rate_is_bounded() -> None:
         assert [line["event"] for line in lines] == ["event_dropped"] * 5
         await clock.advance(PAUSE * 10)
         assert 9 <= len(kube.events) <= 11
+
+
+async def test_one_projects_flood_displaces_and_delays_nobody_elses() -> None:
+    """A thousand rejected Warehouses of one Project: another's Event is the next to be sent."""
+    kube, clock = FakeKube(), FakeClock()
+    async with recording(kube, clock) as recorder:
+        for number in range(1_000):
+            warn(recorder, name=f"w{number}")
+        with capture_logs() as lines:
+            for namespace in ("q", "r"):
+                warn(recorder, namespace=namespace)
+        assert lines == []
+        await clock.advance(PAUSE * 2)
+        sent = [request.namespace for request in kube.made("create")]
+        assert sent == ["p", "q", "r"]
+        await clock.advance(PAUSE * QUEUE_LIMIT)
+        assert len(kube.events) == QUEUE_LIMIT + 2
+
+
+async def test_a_namespace_that_is_being_deleted_is_no_missing_right() -> None:
+    """The API server answers 403 there, whatever the rights; elsewhere 403 means what it says."""
+    kube, clock = FakeKube(), FakeClock()
+    async with recording(kube, clock) as recorder:
+        kube.fail(refused(403, causes=("NamespaceTerminating",)), namespace="going")
+        kube.fail(refused(403), namespace="p")
+        with capture_logs() as lines:
+            warn(recorder, namespace="going")
+            await clock.advance(1.0)
+            assert lines == []
+            warn(recorder)
+            await clock.advance(1.0)
+        assert [line["event"] for line in lines] == ["right_missing"]
 
 
 async def test_long_messages_and_names_fit() -> None:

@@ -25,6 +25,7 @@ def basic(user: str, password: str) -> str:
 NONE = secret()
 PAIR = secret(b"zoe", b"pw")
 HEADER = secret(authorization=b"Bearer t0ken")
+HEADER_UTF8 = secret(authorization="Bearer t0kén".encode())
 BOTH = secret(b"zoe", b"pw", b"Bearer t0ken")
 
 
@@ -51,7 +52,10 @@ BOTH = secret(b"zoe", b"pw", b"Bearer t0ken")
         pytest.param(BOTH, ["Bearer no"], False, id="both, neither given"),
         pytest.param(BOTH, ["no", "Bearer t0ken"], True, id="second header counts too"),
         pytest.param(HEADER, ["no"] * 4 + ["Bearer t0ken"], False, id="fifth header does not"),
-        pytest.param(secret(authorization=b"\xfc"), ["ü"], False, id="bytes that are no UTF-8"),
+        pytest.param(secret(authorization=b"\xfc"), ["ü"], True, id="bytes that are no UTF-8"),
+        pytest.param(HEADER_UTF8, ["Bearer t0k\xc3\xa9n"], True, id="UTF-8, as Tornado decodes it"),
+        pytest.param(HEADER_UTF8, ["Bearer t0k\xe9n"], False, id="Latin-1 for UTF-8"),
+        pytest.param(HEADER_UTF8, ["Bearer t0k\u20acn"], False, id="no header's text"),
         pytest.param(secret("ü".encode(), b"p:w"), [basic("ü", "p:w")], True, id="umlaut, colon in password"),
         pytest.param(secret(authorization=b"basic QQ=="), ["Basic QQ=="], True, id="a basic header as value"),
         pytest.param(secret(authorization=b"Bearer x\n"), ["Bearer x"], True, id="line break in the Secret"),

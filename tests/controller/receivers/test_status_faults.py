@@ -105,7 +105,7 @@ async def test_a_receiver_whose_secret_is_not_known_keeps_its_entry() -> None:
             ("patch", "projectconfigs/status"),
             "projectconfigs",
             "status",
-            ("patch", "projectconfigs/status.kargo.akuity.io", "all namespaces"),
+            ("patch", "projectconfigs.kargo.akuity.io/status", "all namespaces"),
             id="status",
         ),
         pytest.param(

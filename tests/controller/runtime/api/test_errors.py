@@ -67,6 +67,25 @@ def test_a_status_says_more() -> None:
     assert status_error(429, body, retry_after=2.0, **REQUEST).retry_after == 2.0
 
 
+def test_a_message_holds_no_control_characters() -> None:
+    """An object may be called anything: what a terminal would obey never leaves this place."""
+    body = json.dumps(status_object(422, "Invalid", "spec \x1b[31mred\x07\r\nnext \u202eback")).encode()
+    error = status_error(422, body, **REQUEST)
+    assert error.message == "spec  [31mred   next  back"
+    assert str(error).isprintable()
+
+
+def test_causes_are_kept() -> None:
+    """A 403 whose cause is a namespace that is being deleted is no missing right."""
+    details = {
+        "name": "app",
+        "causes": [{"reason": "NamespaceTerminating", "message": "m"}, {"message": "m"}],
+    }
+    body = json.dumps(status_object(403, "Forbidden", "no", details)).encode()
+    assert status_error(403, body, **REQUEST).causes == ("NamespaceTerminating",)
+    assert status_error(403, b"<html>", **REQUEST).causes == ()
+
+
 @pytest.mark.parametrize(
     ("body", "named"),
     [
