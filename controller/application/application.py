@@ -113,7 +113,8 @@ class Application:
             clock=clock,
             access=access,
             events=self._events,
-            metrics=metrics,
+            pacer=self._informers.secrets.pacer,
+            count=metrics.status_write,
         )
         if options.publish_status:
             self._informers.receivers.on_change(self._status.changed)
@@ -161,6 +162,7 @@ class Application:
             return
         refreshing = manager.start("refresher", self._refresher.controller.run())
         publishing = manager.start("status", self._status.controller.run())
+        manager.start("status reports", self._status.report_unreadable())
         await self._resume()
         self._server.start()
         manager.at_end("server", lambda: self._server.finished(0.0))

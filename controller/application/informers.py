@@ -12,8 +12,9 @@ from controller.kargo.objects import (
 from controller.kargo.promotion import decode_promotion
 from controller.kargo.warehouse import decode_warehouse
 from controller.process.manager import Manager
-from controller.receivers.index import ReceiverIndex, SecretRef
+from controller.receivers.index import ReceiverIndex
 from controller.receivers.secret_watches import SecretWatches
+from controller.receivers.state import SecretRef
 from controller.refreshing.target_index import TargetIndex
 from controller.runtime.api.client import Client
 from controller.runtime.api.resource import Resource

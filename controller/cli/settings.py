@@ -197,6 +197,11 @@ def parse(flags: Sequence[str], environ: Mapping[str, str] = os.environ) -> Sett
     return read(parser.parse_args(flags), environ)
 
 
+def read_one(name: str, arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Any:
+    """Read one field of Settings as ``read`` does; ``arguments`` need only its flag. Raises SettingsError."""
+    return _value(_OPTIONS[name], arguments, environ)
+
+
 def _value(option: _Option, arguments: argparse.Namespace, environ: Mapping[str, str]) -> Any:
     given, source = getattr(arguments, option.variable), option.flag
     if given is None:

@@ -8,26 +8,31 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
-
-from controller.cli import setting_values
+from controller.cli import settings
 from controller.kargo.objects import (
     CLUSTER_CONFIG_NAME,
     CLUSTER_CONFIGS,
     PROJECT_CONFIGS,
+    SERVED_RECEIVERS,
     Config,
-    ReceiverSpec,
     decode_config,
 )
-from controller.receivers.live_secret import read_live
-from controller.receivers.state import ReceiverState, State, conflict, judge
+from controller.receivers.live_secret import LiveSecrets
+from controller.receivers.state import ReceiverState, SecretState, State, conflict, judge
 from controller.receivers.url import digest_in, receiver_name, receiver_url
 from controller.runtime.api.client import Client
 from controller.runtime.api.configuration import load_configuration
-from controller.runtime.api.errors import ApiError, ConfigurationError, Forbidden, NotFound
+from controller.runtime.api.errors import (
+    UNDECODABLE,
+    ApiError,
+    ConfigurationError,
+    Forbidden,
+    NotFound,
+)
 from controller.runtime.api.resource import Resource
+from controller.runtime.api.wire import parse_page
 from controller.runtime.clock import SystemClock
 
 FOUND_PROBLEMS, FAILED = 1, 2
@@ -44,11 +49,6 @@ class Row(NamedTuple):
     problem: str
 
 
-class _Page(msgspec.Struct):
-    items: list[msgspec.Raw] = []
-    metadata: dict[str, Any] = {}
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``urls``."""
     parser.add_argument(
@@ -58,14 +58,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="one Project's receivers (default: all, ClusterConfig's too)",
     )
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="default: table")
-    parser.add_argument("--kubeconfig", metavar="FILE", help="default: as for kubectl [KUBECONFIG]")
+    parser.add_argument(
+        "--kubeconfig", dest="KUBECONFIG", metavar="FILE", help="default: as for kubectl [KUBECONFIG]"
+    )
     parser.add_argument(
         "--base-url",
+        dest="EXTERNAL_WEBHOOK_SERVER_BASE_URL",
         metavar="URL",
         help="public base URL; default: the one found in status [EXTERNAL_WEBHOOK_SERVER_BASE_URL]",
     )
     parser.add_argument(
         "--system-resources-namespace",
+        dest="SYSTEM_RESOURCES_NAMESPACE",
         metavar="NAMESPACE",
         help="where the Secrets of ClusterConfig's receivers are "
         "[SYSTEM_RESOURCES_NAMESPACE; default kargo-system-resources]",
@@ -75,29 +79,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 async def run(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:
     """Print the listing; return 0, 1 if a receiver has a problem, or 2 if it could not be made."""
     try:
-        base_url = arguments.base_url or environ.get("EXTERNAL_WEBHOOK_SERVER_BASE_URL") or ""
-        if base_url:
-            base_url = setting_values.base_url(base_url)
-        system = setting_values.namespace(
-            arguments.system_resources_namespace
-            or environ.get("SYSTEM_RESOURCES_NAMESPACE")
-            or "kargo-system-resources"
+        base_url, system, kubeconfig = (
+            settings.read_one(name, arguments, environ)
+            for name in ("base_url", "system_namespace", "kubeconfig")
         )
         clock = SystemClock()
         client = Client(
-            await load_configuration(arguments.kubeconfig or environ.get("KUBECONFIG") or None, clock),
-            clock=clock,
-            user_agent="kargo-azure-receiver",
+            await load_configuration(kubeconfig, clock), clock=clock, user_agent="kargo-azure-receiver"
         )
-    except (ValueError, ConfigurationError) as error:
+    except (settings.SettingsError, ConfigurationError) as error:
         return _fail(str(error))
     try:
-        rows = await listing(client, arguments.namespace, base_url, system)
+        rows = await listing(client, arguments.namespace, base_url or "", system)
     except Forbidden as error:
         where = f"in namespace {error.namespace}" if error.namespace else "in all namespaces"
         return _fail(f"you lack the right to {error.verb} {error.resource} {where}")
     except ApiError as error:
         return _fail(str(error))
+    except UNDECODABLE as error:
+        return _fail(f"the answer is not one of the Kubernetes API (a proxy's page?): {error}")
     finally:
         await client.close()
     if arguments.output == "json":
@@ -108,7 +108,10 @@ async def run(arguments: argparse.Namespace, environ: Mapping[str, str] = os.env
 
 
 async def listing(client: Client, namespace: str | None, base_url: str, system_namespace: str) -> list[Row]:
-    """Read the configs and Secrets, and judge every Azure receiver. Raises ApiError."""
+    """Read the configs and Secrets, and judge every Azure receiver.
+
+    Raises ApiError, or what UNDECODABLE names for a list that is none.
+    """
     configs = await _configs(client, PROJECT_CONFIGS, namespace)
     configs = [config for config in configs if config.name == config.namespace]
     if namespace is None:
@@ -117,35 +120,45 @@ async def listing(client: Client, namespace: str | None, base_url: str, system_n
             configs += [config for config in found if config.name == CLUSTER_CONFIG_NAME]
         except NotFound:
             pass  # a cluster without that CRD has no such receivers
-    judged = [
-        (config, await _state(client, config, spec, system_namespace))
-        for config in configs
-        for spec in config.receivers
-    ]
+    judged = [(config, await _states(client, config, system_namespace)) for config in configs]
     users: dict[str, list[str]] = {}
-    for config, state in judged:
-        if state.digest:
-            users.setdefault(state.digest, []).append(receiver_name(config.namespace, state.name))
-    return [_row(config, state, users, base_url) for config, state in judged]
+    for config, states in judged:
+        for state in states:
+            if state.digest:
+                users.setdefault(state.digest, []).append(receiver_name(config.namespace, state.name))
+    rows = []
+    for config, states in judged:
+        rows += [_row(config, state, users, base_url) for state in states]
+        if config.surplus:
+            problem = f"only the first {SERVED_RECEIVERS} Azure receivers in spec are served"
+            rows.append(Row(config.namespace or "cluster", f"({config.surplus} more)", "", problem))
+    return rows
 
 
 async def _configs(client: Client, resource: Resource, namespace: str | None) -> list[Config]:
     configs: list[Config] = []
     token = None
     while True:
-        raw = await client.list_page(resource, namespace=namespace, limit=PAGE, continue_token=token)
-        page = msgspec.json.decode(raw, type=_Page)
-        configs += [decode_config(item, lambda _namespace, _name: None) for item in page.items]
-        token = page.metadata.get("continue")
+        page = parse_page(
+            await client.list_page(resource, namespace=namespace, limit=PAGE, continue_token=token)
+        )
+        configs += [decode_config(item, lambda _namespace, _name: None) for item in page.items or ()]
+        token = page.token
         if not token:
             return configs
 
 
-async def _state(client: Client, config: Config, spec: ReceiverSpec, system_namespace: str) -> ReceiverState:
+async def _states(client: Client, config: Config, system_namespace: str) -> list[ReceiverState]:
     namespace = config.namespace or system_namespace
-    refused = "you lack the right to get secrets there"
-    secret = await read_live(client, namespace, spec.secret, refused=refused)
-    return judge(spec, config.namespace, namespace, secret)[0]
+    secrets = LiveSecrets(client, namespace, refused="you lack the right to get secrets there")
+    states = []
+    for spec in config.receivers:
+        try:
+            secret = await secrets.state(spec.secret)
+        except (ApiError, *UNDECODABLE) as error:
+            secret = SecretState(known=False, problem=str(error))
+        states.append(judge(spec, config.namespace, namespace, secret)[0])
+    return states
 
 
 def _row(config: Config, state: ReceiverState, users: Mapping[str, Sequence[str]], base_url: str) -> Row:
@@ -159,7 +172,10 @@ def _row(config: Config, state: ReceiverState, users: Mapping[str, Sequence[str]
     if state.state is State.SERVED:
         stale = bool(url) and digest_in(published.get("path")) != state.digest
         if base_url:
-            url = receiver_url(base_url, state.digest)
+            computed = receiver_url(base_url, state.digest)
+            if url and url != computed:
+                problem = problem or "status has another URL: is this the receiver's base URL?"
+            url = computed
         elif not url or stale:
             url = ""
             problem = problem or "status has no current URL: is the receiver running? (or give --base-url)"

@@ -8,13 +8,14 @@ is skipped, so that one odd object is served as far as possible and never stops 
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
 
-from controller.kargo.deep_json import prune
 from controller.runtime.api.resource import Resource
+from controller.runtime.api.wire import split
 
 GROUP, VERSION = "kargo.akuity.io", "v1alpha1"
 WAREHOUSES = Resource(GROUP, VERSION, "warehouses")
@@ -53,6 +54,8 @@ class Metadata(msgspec.Struct, rename="camel"):
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
+    generation: int = 0
+    """Counts the changes of spec."""
     annotations: Annotations | None = None
 
 
@@ -64,6 +67,8 @@ class Parts(msgspec.Struct):
     status: Any = None
 
 
+LEVELS_READ = 6
+"""Levels of an object that are looked at: ``spec.subscriptions[].image.repoURL`` is the deepest."""
 _parts = msgspec.json.Decoder(Parts)
 
 
@@ -72,7 +77,21 @@ def decode_parts(raw: bytes | msgspec.Raw) -> Parts:
     try:
         return _parts.decode(raw)
     except RecursionError:
-        return _parts.decode(prune(bytes(raw)))
+        return msgspec.convert(_shallow(bytes(raw), LEVELS_READ), Parts)
+
+
+def _shallow(raw: bytes, levels: int) -> Any:
+    """Decode JSON that is nested too deeply for msgspec: with None for what is so below ``levels``.
+
+    The API server takes 10,000 levels, msgspec fewer than 1,000. Such a field must not cost its object.
+    """
+    try:
+        return msgspec.json.decode(raw)
+    except RecursionError:
+        if levels == 0:
+            return None
+    members = [(key, _shallow(value, levels - 1)) for key, value in split(raw)]
+    return dict(members) if raw.lstrip().startswith(b"{") else [value for _, value in members]
 
 
 def field(value: Any, name: str) -> Any:
@@ -91,7 +110,16 @@ class ReceiverSpec(NamedTuple):
 
     name: str
     secret: str
-    """Name of the Secret it refers to; empty if the reference is missing."""
+    """Name of the Secret it refers to; empty if the reference is missing, or no name of a Secret."""
+    wrong_name: str = ""
+    """What the reference holds (its beginning) where that is no name of a Secret."""
+
+
+SERVED_RECEIVERS = 200
+"""Azure receivers of one config that are served: the first ones in spec. Each may cost a watch, and one is
+enough for all repositories of a Project."""
+_SECRET_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+"""A DNS-1123 subdomain, as the API server demands."""
 
 
 class Config(msgspec.Struct):
@@ -102,7 +130,7 @@ class Config(msgspec.Struct):
     uid: str
     version: str
     receivers: tuple[ReceiverSpec, ...]
-    """The Azure receivers, in the order of spec."""
+    """The first SERVED_RECEIVERS Azure receivers, in the order of spec."""
     order: tuple[str, ...]
     """The names of all receivers in spec, those of other types too."""
     entries: tuple[dict[str, Any], ...]
@@ -111,6 +139,10 @@ class Config(msgspec.Struct):
     """Our own condition in status, if it is there."""
     conditions: tuple[Any, ...]
     """All conditions in status, as they are."""
+    generation: int = 0
+    """``metadata.generation``; 0 if the API server gives none."""
+    surplus: int = 0
+    """How many more Azure receivers are in spec."""
 
 
 CONDITION = "AzureReceiversReady"
@@ -130,8 +162,7 @@ def config_from(meta: Metadata, spec: Any, status: Any) -> Config:
         if isinstance(name, str):
             order.append(name)
         if isinstance(name, str) and name and isinstance(azure, dict):
-            secret = field(field(azure, "secretRef"), "name")
-            receivers.append(ReceiverSpec(name, secret if isinstance(secret, str) else ""))
+            receivers.append(_receiver(name, field(field(azure, "secretRef"), "name")))
     entries = tuple(item for item in items(status, "webhookReceivers") if isinstance(item, dict))
     conditions = items(status, "conditions")
     ours = [item for item in conditions if field(item, "type") == CONDITION]
@@ -140,12 +171,22 @@ def config_from(meta: Metadata, spec: Any, status: Any) -> Config:
         name=meta.name,
         uid=meta.uid,
         version=meta.resource_version,
-        receivers=tuple(receivers),
+        receivers=tuple(receivers[:SERVED_RECEIVERS]),
         order=tuple(order),
         entries=entries,
         condition=ours[0] if ours else None,
         conditions=tuple(conditions),
+        generation=meta.generation,
+        surplus=max(0, len(receivers) - SERVED_RECEIVERS),
     )
+
+
+def _receiver(name: str, secret: Any) -> ReceiverSpec:
+    if not isinstance(secret, str) or not secret:
+        return ReceiverSpec(name, "")
+    if _SECRET_NAME.fullmatch(secret):
+        return ReceiverSpec(name, secret)
+    return ReceiverSpec(name, "", wrong_name=secret[:60])
 
 
 class Secret(msgspec.Struct):

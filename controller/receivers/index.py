@@ -6,33 +6,16 @@ alone. Handlers of the informers keep the index; nothing is read from the API in
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from controller.kargo.objects import CLUSTER_CONFIG_NAME, Config, ReceiverSpec
 from controller.receivers.second_factor import SecondFactor
-from controller.receivers.state import ReceiverState, SecretState, State, conflict, judge
+from controller.receivers.secret_watches import SecretWatches
+from controller.receivers.state import ReceiverState, SecretRef, SecretState, State, conflict, judge
 from controller.receivers.url import digest_in, receiver_name
 
-SecretRef = tuple[str, str]
-"""(namespace, name)"""
 ConfigKey = tuple[str, str]
 """(namespace, name) of a config; the namespace is empty for the ClusterConfig."""
-
-
-class Secrets(Protocol):
-    """The Secrets that receivers refer to."""
-
-    def want(self, owner: ConfigKey, refs: frozenset[SecretRef]) -> None:
-        """Say which Secrets a config refers to now; replaces what it said before."""
-
-    def settling(self, ref: SecretRef) -> bool:
-        """Whether it may have changed since it was read, and that will be known in a moment."""
-
-    def state(self, ref: SecretRef) -> SecretState:
-        """Return what is known of a wanted Secret."""
-
-    def report_later(self, callback: Callable[[], None]) -> None:
-        """Call back when there is room to tell the API server of a Secret that can't be read."""
 
 
 class ServedReceiver:
@@ -49,17 +32,21 @@ class ServedReceiver:
 
 
 class _Claim(NamedTuple):
+    """A receiver's claim to a path."""
+
+    digest: str
     config: ConfigKey
     receiver: ServedReceiver
 
 
 class _Entry:
-    """What is kept for one config."""
+    """What is kept for one config; ``states`` and ``claims`` have an item for each of its receivers."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.refs: frozenset[SecretRef] = frozenset()
         self.states: list[ReceiverState] = []
-        self.claims: list[tuple[str, _Claim]] = []
+        self.claims: list[_Claim | None] = []
         self.published: list[str] = []
 
 
@@ -67,9 +54,10 @@ class ReceiverIndex:
     """Receivers by the digest that ends their path.
 
     A digest that two receivers claim serves neither, as in Kargo; both are faulty until one gives way.
+    ``secrets`` are followed while a receiver refers to them.
     """
 
-    def __init__(self, *, system_namespace: str, secrets: Secrets) -> None:
+    def __init__(self, *, system_namespace: str, secrets: SecretWatches) -> None:
         self._system_namespace = system_namespace
         self._secrets = secrets
         self._entries: dict[ConfigKey, _Entry] = {}
@@ -91,7 +79,7 @@ class ReceiverIndex:
 
     def expected(self, digest: str) -> str | None:
         """Return the receiver whose path this is by a status, while its Secret is not known yet."""
-        for key, name in self._published.get(digest, ()):
+        for key, name in sorted(self._published.get(digest, ())):
             if any(s.name == name and s.state is State.PENDING for s in self.states(key)):
                 return receiver_name(key[0], name)
         return None
@@ -104,15 +92,14 @@ class ReceiverIndex:
         return entry.config if entry is not None else None
 
     def states(self, key: ConfigKey) -> list[ReceiverState]:
-        """Return the Azure receivers of a config, in the order of spec."""
+        """Return the states of a config's receivers, in the order of ``Config.receivers``."""
         entry = self._entries.get(key)
         if entry is None:
             return []
         found = []
-        for state in entry.states:
-            claims = self._claims.get(state.digest, ())
-            if state.state is State.SERVED and len(claims) > 1:
-                state = conflict(state.name, [claim.receiver.name for claim in claims])
+        for state, claim in zip(entry.states, entry.claims, strict=True):
+            if claim is not None and len(self._claims[claim.digest]) > 1:
+                state = conflict(state.name, self.claimants(claim.digest))
             found.append(state)
         return found
 
@@ -120,14 +107,10 @@ class ReceiverIndex:
         """Return the names of all receivers that come to this path."""
         return [claim.receiver.name for claim in self._claims.get(digest, ())]
 
-    def report_later(self, callback: Callable[[], None]) -> None:
-        """Call back when there is room to tell the API server of a Secret that can't be read."""
-        self._secrets.report_later(callback)
-
     def settling(self, key: ConfigKey) -> bool:
-        """Whether a Secret of a config may have changed since it was read, as will be known in a moment."""
-        config = self.config(key)
-        return config is not None and any(map(self._secrets.settling, self._refs(config)))
+        """Return whether a Secret of a config may have changed since it was read; its end is a change."""
+        entry = self._entries.get(key)
+        return entry is not None and any(self._secrets.state(ref).settling for ref in entry.refs)
 
     def all_states(self) -> Iterator[tuple[ConfigKey, ReceiverState]]:
         """Yield every receiver with its config."""
@@ -135,11 +118,7 @@ class ReceiverIndex:
             for state in self.states(key):
                 yield key, state
 
-    def keys(self) -> list[ConfigKey]:
-        """Return all configs."""
-        return list(self._entries)
-
-    # --- the informers' handlers ---
+    # --- what informers report ---
 
     def added(self, config: Config) -> None:
         """Take in a new config."""
@@ -155,17 +134,28 @@ class ReceiverIndex:
         entry = self._entries.pop(key, None)
         if entry is None:
             return
-        self._want(key, entry.config, frozenset())
         self._publish(key, entry, ())
-        changed = {key} | self._claim(entry, [])
-        self._tell(changed)
+        self._notify({key} | self._set_receivers(key, entry, ()))
 
     def secret_changed(self, ref: SecretRef) -> None:
         """Look again at every receiver that refers to this Secret."""
         changed: set[ConfigKey] = set()
-        for key in list(self._users.get(ref, ())):
-            changed |= {key} | self._evaluate(key, self._entries[key])
-        self._tell(changed)
+        for key in self._users.get(ref, ()):
+            entry = self._entries[key]
+            for place, spec in enumerate(entry.config.receivers):
+                if spec.secret == ref[1]:
+                    changed |= {key} | self._evaluate(key, entry, place, spec)
+        self._notify(changed)
+
+    def validate(self) -> None:
+        """Check what must hold between any two calls. Raises AssertionError; for tests."""
+        entries = self._entries.items()
+        claims = {id(claim) for _, entry in entries for claim in entry.claims if claim is not None}
+        refs = {ref: {key for key, entry in entries if ref in entry.refs} for ref in self._users}
+        assert claims == {id(claim) for each in self._claims.values() for claim in each}  # noqa: S101
+        assert all(self._claims.values()), "an empty list"  # noqa: S101
+        assert self._users == {ref: keys for ref, keys in refs.items() if keys}  # noqa: S101
+        assert set(self._published) == {each for _, entry in entries for each in entry.published}  # noqa: S101
 
     def _take(self, config: Config) -> None:
         key = (config.namespace, config.name)
@@ -173,34 +163,78 @@ class ReceiverIndex:
         if config.name != (config.namespace or CLUSTER_CONFIG_NAME):
             return
         entry = self._entries.get(key)
+        changed = {key}
         if entry is None:
             entry = self._entries[key] = _Entry(config)
-            self._want(key, config, self._refs(config))
+            changed |= self._set_receivers(key, entry, config.receivers)
         else:
             before, entry.config = entry.config, config
             if before.receivers != config.receivers:
-                self._want(key, before, self._refs(config))
+                changed |= self._set_receivers(key, entry, config.receivers)
         self._publish(key, entry, config.entries)
-        self._tell({key} | self._evaluate(key, entry))
+        self._notify(changed)
 
-    def _tell(self, changed: set[ConfigKey]) -> None:
+    def _notify(self, changed: set[ConfigKey]) -> None:
         for listener in self._listeners:
             for key in changed:
                 listener(key)
 
-    def _refs(self, config: Config) -> frozenset[SecretRef]:
-        namespace = config.namespace or self._system_namespace
-        return frozenset((namespace, spec.secret) for spec in config.receivers if spec.secret)
-
-    def _want(self, key: ConfigKey, before: Config, refs: frozenset[SecretRef]) -> None:
-        for ref in self._refs(before) - refs:
-            users = self._users.get(ref, set())
-            users.discard(key)
+    def _set_receivers(
+        self, key: ConfigKey, entry: _Entry, receivers: Sequence[ReceiverSpec]
+    ) -> set[ConfigKey]:
+        """Replace a config's receivers and judge them; return the other configs that this concerns."""
+        concerned: set[ConfigKey] = set()
+        for place in range(len(entry.claims)):
+            concerned |= self._claim(entry, place, None)
+        namespace = self._secrets_namespace(key)
+        refs = frozenset((namespace, spec.secret) for spec in receivers if spec.secret)
+        for ref in refs - entry.refs:
+            users = self._users.setdefault(ref, set())
             if not users:
-                self._users.pop(ref, None)
-        for ref in refs:
-            self._users.setdefault(ref, set()).add(key)
-        self._secrets.want(key, refs)
+                self._secrets.follow(ref)
+            users.add(key)
+        for ref in entry.refs - refs:
+            self._users[ref].discard(key)
+            if not self._users[ref]:
+                del self._users[ref]
+                self._secrets.forget(ref)
+        entry.refs = refs
+        entry.states = [ReceiverState(spec.name, State.PENDING) for spec in receivers]
+        entry.claims = [None for _ in receivers]
+        for place, spec in enumerate(receivers):
+            concerned |= self._evaluate(key, entry, place, spec)
+        return concerned
+
+    def _evaluate(self, key: ConfigKey, entry: _Entry, place: int, spec: ReceiverSpec) -> set[ConfigKey]:
+        """Judge one receiver of a config; return the configs whose receivers come, or came, to its path."""
+        namespace = self._secrets_namespace(key)
+        known = self._secrets.state((namespace, spec.secret)) if spec.secret else SecretState(known=True)
+        state, factor = judge(spec, key[0], namespace, known)
+        entry.states[place] = state
+        claim = None
+        if factor is not None:
+            claim = _Claim(state.digest, key, ServedReceiver(receiver_name(key[0], spec.name), factor))
+        return self._claim(entry, place, claim)
+
+    def _secrets_namespace(self, key: ConfigKey) -> str:
+        return key[0] or self._system_namespace
+
+    def _claim(self, entry: _Entry, place: int, claim: _Claim | None) -> set[ConfigKey]:
+        """Put a claim in place of a receiver's former one; return the configs that share either path."""
+        concerned: set[ConfigKey] = set()
+        former, entry.claims[place] = entry.claims[place], claim
+        if former is not None:
+            others = [each for each in self._claims[former.digest] if each is not former]
+            concerned.update(each.config for each in others)
+            if others:
+                self._claims[former.digest] = others
+            else:
+                del self._claims[former.digest]
+        if claim is not None:
+            others = self._claims.setdefault(claim.digest, [])
+            concerned.update(each.config for each in others)
+            others.append(claim)
+        return concerned
 
     def _publish(self, key: ConfigKey, entry: _Entry, entries: Sequence[dict[str, object]]) -> None:
         for digest in entry.published:
@@ -215,35 +249,3 @@ class ReceiverIndex:
             if found is not None:
                 entry.published.append(found)
                 self._published.setdefault(found, set()).add((key, str(item.get("name"))))
-
-    def _evaluate(self, key: ConfigKey, entry: _Entry) -> set[ConfigKey]:
-        """Work out the states of a config's receivers; return the other configs that this concerns."""
-        claims, states = [], []
-        for spec in entry.config.receivers:
-            namespace = entry.config.namespace or self._system_namespace
-            state, factor = judge(spec, entry.config.namespace, namespace, self._secret(namespace, spec))
-            states.append(state)
-            if factor is not None:
-                name = receiver_name(entry.config.namespace, spec.name)
-                claims.append((state.digest, _Claim(key, ServedReceiver(name, factor))))
-        entry.states = states
-        return self._claim(entry, claims)
-
-    def _secret(self, namespace: str, spec: ReceiverSpec) -> SecretState:
-        return self._secrets.state((namespace, spec.secret)) if spec.secret else SecretState(known=True)
-
-    def _claim(self, entry: _Entry, claims: list[tuple[str, _Claim]]) -> set[ConfigKey]:
-        concerned: set[ConfigKey] = set()
-        for digest, claim in entry.claims:
-            others = [each for each in self._claims[digest] if each is not claim]
-            if others:
-                self._claims[digest] = others
-                concerned.update(each.config for each in others)
-            else:
-                del self._claims[digest]
-        entry.claims = claims
-        for digest, claim in claims:
-            others = self._claims.setdefault(digest, [])
-            concerned.update(each.config for each in others)
-            others.append(claim)
-        return concerned

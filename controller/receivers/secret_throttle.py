@@ -1,93 +1,41 @@
-"""What holds back requests that are likely to be refused: a token bucket with ranks, and slots."""
+"""Spaces out requests that are likely to be refused."""
 
 import asyncio
-import heapq
-import itertools
-from collections.abc import Callable
 
-from controller.runtime.clock import Clock, Timer
+from controller.runtime.clock import Clock
 
-_ROUNDING = 1e-9
-"""Tokens: a timer that fires exactly on time must not find a billionth missing."""
+PACE = 0.029
+"""Seconds from one to the next: with the few that nobody paced, any one second sees at most 40 of them, and
+1,000 refused Secrets are tried again within 30 s."""
+REPEATED = 5
+"""Requests about what was refused before that may wait at a time: as many as first ones do."""
 
 
-class TokenBucket:
-    """Lets ``rate`` takers through in a second, and ``burst`` at once after a quiet time.
+class RequestPacer:
+    """Lets one request through every ``PACE`` seconds, first come, first served.
 
-    Who waits is served by rank, the lowest first, and within a rank the latest first: a newcomer need not
-    wait behind a thousand others. ``_timer`` is set exactly while somebody waits.
+    Whoever is cancelled while waiting delays nobody.
     """
 
-    def __init__(self, clock: Clock, *, rate: float, burst: float) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._rate = rate
-        self._burst = burst
-        self._tokens = burst
-        self._at = clock.monotonic()
-        self._waiting: list[tuple[int, int, float, Callable[[], None]]] = []
-        self._numbers = itertools.count()
-        self._timer: Timer | None = None
+        self._pacing = asyncio.Lock()
+        self._repeating = asyncio.Semaphore(REPEATED)
+        self._due = clock.monotonic()
+        """When the next one may go; what a late timer loses is made up for, up to one request."""
 
-    async def take(self, rank: int = 0) -> None:
-        """Return when it is one's turn."""
-        turn = asyncio.get_running_loop().create_future()
-        self.call(lambda: None if turn.done() else turn.set_result(None), rank=rank)
-        await turn
+    async def first(self) -> None:
+        """Wait until a request may be made that was not refused before."""
+        async with self._pacing:
+            self._due = max(self._due, self._clock.monotonic() - PACE)
+            await self._clock.sleep(self._due - self._clock.monotonic())
+            self._due += PACE
 
-    def call(self, callback: Callable[[], None], *, rank: int = 0, cost: float = 1.0) -> None:
-        """Call back, at once or later, when ``cost`` requests may be made."""
-        heapq.heappush(self._waiting, (rank, -next(self._numbers), cost, callback))
-        if self._timer is None:
-            self._serve()
+    async def again(self, requests: int = 1) -> None:
+        """Wait until so many requests may be made about what was refused before.
 
-    def spend(self, cost: float = 1.0) -> None:
-        """Count requests that were made without asking: whoever comes next waits for them."""
-        self._refill()
-        self._tokens -= cost
-
-    def _refill(self) -> None:
-        now = self._clock.monotonic()
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
-        self._at = now
-
-    def _serve(self) -> None:
-        self._timer = None
-        self._refill()
-        # What costs more than one is let through for one, and paid off before the next.
-        while self._waiting and self._tokens >= 1.0 - _ROUNDING:
-            _, _, cost, callback = heapq.heappop(self._waiting)
-            self._tokens -= cost
-            callback()
-        if self._waiting and self._timer is None:
-            self._timer = self._clock.call_later((1.0 - self._tokens) / self._rate, self._serve)
-
-
-class Slots:
-    """A semaphore that serves the latest comer first, as TokenBucket does."""
-
-    def __init__(self, count: int) -> None:
-        self._free = count
-        self._waiting: list[asyncio.Future[None]] = []
-
-    async def take(self) -> None:
-        """Take a slot; waits for a free one. It must be given back."""
-        if self._free:
-            self._free -= 1
-            return
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it was handed over at the same moment
-                self.give()
-            raise
-
-    def give(self) -> None:
-        """Give a slot back, or add one."""
-        while self._waiting:
-            turn = self._waiting.pop()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
+        Only a few of these wait beside the first requests, so a thousand of them hold up none of those.
+        """
+        async with self._repeating:
+            for _ in range(requests):
+                await self.first()

@@ -1,4 +1,4 @@
-"""What one receiver comes to, from its spec and its Secret: served, pending or faulty, and why."""
+"""Computes one receiver's state from its spec and Secret: served, pending or faulty, and why."""
 
 from enum import Enum
 from typing import NamedTuple
@@ -9,7 +9,8 @@ from controller.receivers.url import receiver_digest
 
 SHORT_SECRET = 16
 """Bytes: a shorter secret makes a URL that can be guessed by trying; it is served, with a warning."""
-
+CLAIMANTS_NAMED = 10
+"""Receivers that are named where more come to one path."""
 
 UNREADABLE = "the receiver may not read it (RBAC)"
 """The problem of a Secret that the API server refuses to show: the same words from a watch and a GET."""
@@ -17,6 +18,10 @@ UNREADABLE = "the receiver may not read it (RBAC)"
 UNREADABLE_REASON = "SecretUnreadable"
 PENDING_REASON = "SecretPending"
 """Nothing is wrong: the Secret was not read yet."""
+
+
+SecretRef = tuple[str, str]
+"""(namespace, name)"""
 
 
 class SecretState(NamedTuple):
@@ -27,6 +32,8 @@ class SecretState(NamedTuple):
     secret: Secret | None = None
     problem: str = ""
     """Why it can't be read just now; empty if it can."""
+    settling: bool = False
+    """It may have changed since it was read: its watch is not open yet."""
 
 
 class State(Enum):
@@ -38,7 +45,7 @@ class State(Enum):
 
 
 class ReceiverState(NamedTuple):
-    """One receiver as it stands: what status and metrics say of it."""
+    """One receiver's state, as status and metrics show it."""
 
     name: str
     """As in spec."""
@@ -55,7 +62,8 @@ class ReceiverState(NamedTuple):
 
 def conflict(name: str, claimants: list[str]) -> ReceiverState:
     """Return the state of a receiver whose path others come to as well."""
-    others = ", ".join(sorted(claimants))
+    named = sorted(claimants)[:CLAIMANTS_NAMED]
+    others = ", ".join(named) + (", …" if len(claimants) > len(named) else "")
     return ReceiverState(
         name,
         State.FAULTY,
@@ -67,7 +75,7 @@ def conflict(name: str, claimants: list[str]) -> ReceiverState:
 def judge(
     spec: ReceiverSpec, project: str, namespace: str, secret_state: SecretState
 ) -> tuple[ReceiverState, SecondFactor | None]:
-    """Work out a receiver's state; the second factor comes with a served one only.
+    """Return a receiver's state, and for a served one its second factor.
 
     ``project`` is empty for ClusterConfig's receivers; ``namespace`` is where the Secret is.
     """
@@ -75,10 +83,13 @@ def judge(
     def faulty(reason: str, message: str) -> tuple[ReceiverState, None]:
         return ReceiverState(spec.name, State.FAULTY, reason=reason, message=message), None
 
+    if spec.wrong_name:
+        shown = ascii(spec.wrong_name)
+        return faulty("SecretNameInvalid", f"azure.secretRef.name {shown} in spec is no name of a Secret")
     if not spec.secret:
         return faulty("SecretMissing", "azure.secretRef.name is missing in spec")
     where = f'Secret "{spec.secret}" in namespace "{namespace}"'
-    known, secret, problem = secret_state
+    known, secret, problem, _ = secret_state
     if not known:
         reason = UNREADABLE_REASON if problem else PENDING_REASON
         message = f"{where} can't be read: {problem}" if problem else f"{where} was not read yet"

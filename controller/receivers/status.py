@@ -5,25 +5,21 @@ computed from objects read live, since a replica whose watches lag must not writ
 loses a race finds nothing left to do.
 """
 
+import asyncio
 import random
 import time
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import structlog
 
 from controller.cluster.access import AccessReviewer
 from controller.cluster.events import NORMAL, WARNING, EventRecorder
-from controller.kargo.objects import (
-    CLUSTER_CONFIGS,
-    PROJECT_CONFIGS,
-    Config,
-    ReceiverSpec,
-    decode_config,
-    field,
-)
+from controller.kargo.objects import CLUSTER_CONFIGS, PROJECT_CONFIGS, Config, ReceiverSpec, decode_config
 from controller.receivers.index import ConfigKey, ReceiverIndex
-from controller.receivers.live_secret import read_live
+from controller.receivers.live_secret import LiveSecrets
+from controller.receivers.secret_throttle import RequestPacer
 from controller.receivers.state import (
     UNREADABLE,
     UNREADABLE_REASON,
@@ -32,10 +28,11 @@ from controller.receivers.state import (
     conflict,
     judge,
 )
-from controller.receivers.status_plan import Plan, condition_differs, conditions_with, entries_differ, plan
+from controller.receivers.status_history import StatusHistory
+from controller.receivers.status_plan import Plan, conditions_with, entries_by_name, is_published, plan
 from controller.receivers.url import receiver_name
 from controller.runtime.api.client import Client
-from controller.runtime.api.errors import ApiError, Conflict, Forbidden, NotFound
+from controller.runtime.api.errors import ApiError, Conflict, Forbidden, NotFound, StatusError
 from controller.runtime.api.resource import Resource
 from controller.runtime.clock import Clock
 from controller.runtime.queue.controller import Controller, Done, Outcome, Retry
@@ -47,25 +44,21 @@ SPREAD = 0.3
 theirs."""
 RIGHT_MISSING_RETRY = 30.0
 """Seconds between attempts while RBAC does not let us write: a person has to act first."""
-CONDITION_WRITES = 3
-"""Times that one condition is written. Kargo's controller replaces the list of conditions with what it read
-before, so it may erase ours by accident, most likely when both see a new ProjectConfig; what it has seen, it
-keeps. Who erases it again and again wants it gone."""
-SETTLING_SECONDS = 0.25
-"""Between two looks at a config whose Secrets' watches are not open yet: some seconds at the start."""
+REPORT_REQUESTS = 3
+"""What a report of a Secret that can't be read costs: reading the config, writing its status, an Event."""
+OBJECT_BYTES = 1_500_000
+"""About what etcd takes of one object (1.5 MiB by default); the API server answers 500 to a larger one."""
 
 log = structlog.get_logger()
 
 
-class StatusMetrics(Protocol):
-    """What the reconciler counts."""
-
-    def status_write(self, result: str) -> None:
-        """One attempt: ``written``, ``conflict``, ``refused``, or ``disputed`` (not attempted)."""
-
-
 class StatusReconciler:
-    """Keeps ``status.webhookReceivers`` and our condition of every config as they should be."""
+    """Keeps ``status.webhookReceivers`` and our condition of every config as they should be.
+
+    ``count`` is called with the result of each attempt to write: ``written``, ``conflict``, ``refused``, or
+    ``disputed`` (not attempted). ``pacer`` limits reports of Secrets that can't be read: a thousand may
+    become so at once.
+    """
 
     def __init__(
         self,
@@ -78,7 +71,8 @@ class StatusReconciler:
         clock: Clock,
         access: AccessReviewer,
         events: EventRecorder,
-        metrics: StatusMetrics,
+        pacer: RequestPacer,
+        count: Callable[[str], None],
         rng: random.Random | None = None,
     ) -> None:
         self._client = client
@@ -89,47 +83,49 @@ class StatusReconciler:
         self._clock = clock
         self._access = access
         self._events = events
-        self._metrics = metrics
+        self._pacer = pacer
+        self._count = count
         self._rng = rng or random.Random()  # noqa: S311 - spreads writes out, guards nothing
-        self._written: dict[ConfigKey, object] = {}
-        self._conditions: dict[ConfigKey, tuple[object, int]] = {}
-        self._disputed: set[ConfigKey] = set()
-        self._reporting: set[ConfigKey] = set()
+        self._histories: dict[ConfigKey, StatusHistory] = {}
+        self._unreadable: dict[ConfigKey, None] = {}
+        """Configs with a Secret that can't be read, in the order in which that is to be reported."""
+        self._some_unreadable = asyncio.Event()
         self.controller: Controller[ConfigKey] = Controller(queue, self.reconcile, workers=WORKERS)
 
     def changed(self, key: ConfigKey) -> None:
         """Look at a config soon; the receiver index calls this for every change."""
         config = self._receivers.config(key)
         if config is None:
-            self._forget(key)
+            self._histories.pop(key, None)
             return
         states = self._receivers.states(key)
         wanted = plan(config, states, self._base_url)
-        self._forget_outdated(key, wanted)
-        if not self._differs(config, wanted):
-            self._disputed.discard(key)
+        history = self._histories.setdefault(key, StatusHistory())
+        history.want(wanted)
+        if not wanted.differs_from(config):
+            history.disputed = False
         elif any(state.reason == UNREADABLE_REASON for state in states):
-            self._report_unreadable(key)
+            self._unreadable[key] = None
+            self._some_unreadable.set()
         else:
             self._queue.add_after(key, SPREAD * self._rng.random())
 
     async def reconcile(self, key: ConfigKey) -> Outcome:
         """Bring one config's status in line."""
         seen = self._receivers.config(key)
-        if seen is None:
+        # While Secrets settle, another replica may have written what one means that we have not seen changed;
+        # the end of it is a change.
+        if seen is None or self._receivers.settling(key):
             return Done()
-        if self._receivers.settling(key):
-            # Another replica may have written what a Secret means that we have not seen changed.
-            return Done(SETTLING_SECONDS)
-        if not self._differs(seen, plan(seen, self._receivers.states(key), self._base_url)):
+        states = self._receivers.states(key)
+        if not plan(seen, states, self._base_url).differs_from(seen):
             return Done()
         namespace, name = key
-        resource = PROJECT_CONFIGS if namespace else CLUSTER_CONFIGS
-        known = dict(zip(seen.receivers, self._receivers.states(key), strict=True))
+        resource, _ = _kind(key)
         try:
             raw = await self._client.get(resource, namespace=namespace or None, name=name)
             config = decode_config(raw, lambda _namespace, _name: None)
-            states = [await self._live_state(config, spec, known.get(spec)) for spec in config.receivers]
+            live = await self._live_states(config, dict(zip(seen.receivers, states, strict=True)))
         except NotFound:
             return Done()
         except Forbidden as error:
@@ -137,142 +133,137 @@ class StatusReconciler:
         except (ApiError, msgspec.MsgspecError) as error:
             log.warning("status_not_read", config=_display(key), error=str(error))
             return Retry()
-        wanted = plan(config, states, self._base_url)
-        due = self._due(key, config, wanted)
-        if not due:
-            return Done()
-        return await self._write(key, resource, config, wanted, due)
+        wanted = plan(config, live, self._base_url)
+        due, disputed = self._history(key).due(config, wanted)
+        if disputed:
+            self._dispute(key, config)
+        return await self._write(key, config, wanted, due, len(raw)) if due else Done()
 
-    def _forget_outdated(self, key: ConfigKey, wanted: Plan) -> None:
-        """Forget what we wrote once we want something else, whichever replica writes that.
-
-        Only what we wrote and still want can be disputed: a Secret that is changed back, or a receiver that
-        is taken out and put back, is written again.
-        """
-        if self._written.get(key, wanted.ours) != wanted.ours:
-            del self._written[key]
-        if key in self._conditions and self._conditions[key][0] != wanted.condition:
-            del self._conditions[key]
-
-    def _report_unreadable(self, key: ConfigKey) -> None:
-        """Look at a config when its turn comes: a thousand Secrets may become unreadable at once."""
-        if key in self._reporting:
-            return
-        self._reporting.add(key)
-
-        def report() -> None:
-            self._reporting.discard(key)
+    async def report_unreadable(self) -> None:
+        """Have configs with Secrets that can't be read reconciled, as fast as the pacer lets through."""
+        while True:
+            await self._some_unreadable.wait()
+            await self._pacer.again(REPORT_REQUESTS)
+            key = next(iter(self._unreadable))
+            del self._unreadable[key]
             self._queue.add(key)
+            if not self._unreadable:
+                self._some_unreadable.clear()
 
-        self._receivers.report_later(report)
+    async def _live_states(
+        self, config: Config, seen: dict[ReceiverSpec, ReceiverState]
+    ) -> list[ReceiverState]:
+        """Judge receivers by their Secrets as they are now, not as our watches last saw them.
 
-    def _differs(self, config: Config, wanted: Plan) -> bool:
-        return entries_differ(config, wanted) or condition_differs(config, wanted)
-
-    async def _live_state(
-        self, config: Config, spec: ReceiverSpec, seen: ReceiverState | None
-    ) -> ReceiverState:
-        """Judge a receiver by its Secret as it is now, not as our watch last saw it.
-
-        One that our watch has not read at all, or may not, is not asked for: its entry stays as it is.
+        Those are not asked for whose entry stays as it is: our watch has not read the Secret, or may not; or
+        the receiver is published as we see it. Each Secret is read once.
         """
-        if seen is not None and seen.state is State.PENDING:
-            return seen
         namespace = config.namespace or self._system_namespace
-        secret = await read_live(self._client, namespace, spec.secret, refused=UNREADABLE)
-        state, _ = judge(spec, config.namespace, namespace, secret)
-        if state.state is State.SERVED:
-            name = receiver_name(config.namespace, spec.name)
-            claimants = self._receivers.claimants(state.digest)
-            others = [claimant for claimant in claimants if claimant != name]
-            if others or len(claimants) > 1:
-                state = conflict(spec.name, [name, *others])
-        return state
+        secrets = LiveSecrets(self._client, namespace, refused=UNREADABLE)
+        entries = entries_by_name(config)
+        states = []
+        for spec in config.receivers:
+            state = seen.get(spec)
+            if state is None or not (
+                state.state is State.PENDING
+                or is_published(entries.get(spec.name, {}), state, self._base_url)
+            ):
+                state, _ = judge(spec, config.namespace, namespace, await secrets.state(spec.secret))
+                state = self._unless_conflict(config, state)
+            states.append(state)
+        return states
 
-    def _due(self, key: ConfigKey, config: Config, wanted: Plan) -> dict[str, object]:
-        """Return the fields of status to write; none if nothing differs, or if another writer insists."""
-        status: dict[str, object] = {}
-        if entries_differ(config, wanted):
-            if self._written.get(key) == wanted.ours:
-                self._dispute(key, config)
-            else:
-                status["webhookReceivers"] = wanted.entries
-        if condition_differs(config, wanted):
-            written, times = self._conditions.get(key, (None, 0))
-            erased = config.condition is None and times < CONDITION_WRITES
-            if times and written == wanted.condition and not erased:
-                self._dispute(key, config)
-            else:
-                now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock.time()))
-                status["conditions"] = conditions_with(config, wanted, now)
-        return status
+    def _unless_conflict(self, config: Config, state: ReceiverState) -> ReceiverState:
+        if state.state is not State.SERVED:
+            return state
+        name = receiver_name(config.namespace, state.name)
+        claimants = self._receivers.claimants(state.digest)
+        others = [claimant for claimant in claimants if claimant != name]
+        return conflict(state.name, [name, *others]) if others or len(claimants) > 1 else state
 
-    async def _write(
-        self, key: ConfigKey, resource: Resource, config: Config, wanted: Plan, due: dict[str, object]
-    ) -> Outcome:
+    def _history(self, key: ConfigKey) -> StatusHistory:
+        return self._histories.get(key) or StatusHistory()
+
+    async def _write(self, key: ConfigKey, config: Config, wanted: Plan, due: set[str], size: int) -> Outcome:
+        """Patch these fields of the status; ``size`` is that of the config's JSON, in bytes."""
         namespace, name = key
-        patch = {"metadata": {"resourceVersion": config.version}, "status": due}
+        resource, _ = _kind(key)
+        status: dict[str, Any] = {}
+        if "webhookReceivers" in due:
+            status["webhookReceivers"] = wanted.entries
+        if "conditions" in due:
+            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock.time()))
+            status["conditions"] = conditions_with(config, wanted, now)
+        body = msgspec.json.encode({"metadata": {"resourceVersion": config.version}, "status": status})
         try:
             await self._client.patch(
                 resource,
                 namespace=namespace or None,
                 name=name,
                 subresource="status",
-                body=msgspec.json.encode(patch),
+                body=body,
                 metadata_only=True,
             )
         except Conflict:
-            self._metrics.status_write("conflict")
+            self._count("conflict")
             return Retry()
         except NotFound:
             return Done()
         except Forbidden as error:
-            self._metrics.status_write("refused")
+            self._count("refused")
             return await self._refused("patch", resource, namespace, error, subresource="status")
         except ApiError as error:
-            self._metrics.status_write("refused")
+            self._count("refused")
             log.warning("status_not_written", config=_display(key), error=str(error))
+            if _too_large(error, size + len(body)):
+                message = "the API server does not store this object with a status: it is too large"
+                self._emit(key, config, WARNING, "StatusTooLarge", message)
+                return Done()
             return Retry()
-        self._metrics.status_write("written")
-        if "webhookReceivers" in due:
-            self._written[key] = wanted.ours
+        self._count("written")
+        self._history(key).wrote(due, wanted)
         if "conditions" in due:
-            written, times = self._conditions.get(key, (None, 0))
-            self._conditions[key] = (wanted.condition, times + 1 if written == wanted.condition else 1)
             self._announce(key, config, wanted)
         log.info("status_written", config=_display(key), receivers=len(wanted.ours))
         return Done()
 
     def _announce(self, key: ConfigKey, config: Config, wanted: Plan) -> None:
+        before = config.condition or {}
         if wanted.condition is None:
             return
-        status, reason, message = wanted.condition
-        before = field(config.condition, "status")
-        log.log(
-            30 if status == "False" else 20,
-            "receivers_faulty" if status == "False" else "receivers_ready",
+        status, reason, message, _ = wanted.condition
+        if (before.get("status"), before.get("reason"), before.get("message")) == (status, reason, message):
+            return  # only what it was computed from is another generation
+        good = status == "True"
+        (log.info if good else log.warning)(
+            "receivers_ready" if good else "receivers_faulty",
             config=_display(key),
             reason=reason,
             message=message,
-            before=before,
+            before=before.get("status"),
         )
-        level = WARNING if status == "False" else NORMAL
-        resource, kind = _kind(key)
-        # A condition that comes and goes is told of each time: it was written each time.
-        self._events.emit(level, resource, kind, key[0], key[1], reason, message, config.uid, repeat=True)
+        # A condition that comes and goes has an Event each time: it was written each time.
+        self._emit(key, config, NORMAL if good else WARNING, reason, message, repeat=True)
 
     def _dispute(self, key: ConfigKey, config: Config) -> None:
-        if key in self._disputed:
+        history = self._history(key)
+        if history.disputed:
             return
-        self._disputed.add(key)
-        self._metrics.status_write("disputed")
+        history.disputed = True
+        self._count("disputed")
         message = (
             "another controller writes other values into status.webhookReceivers or conditions than this "
-            "receiver computes (another base URL in its settings?); they are left as they are"
+            "receiver computes (another base URL in its settings, or an empty Secret, whose URL Kargo "
+            "publishes?); they are left as they are"
         )
         log.warning("status_disputed", config=_display(key), message=message)
+        self._emit(key, config, WARNING, "StatusDisputed", message)
+
+    def _emit(
+        self, key: ConfigKey, config: Config, level: str, reason: str, message: str, *, repeat: bool = False
+    ) -> None:
         resource, kind = _kind(key)
-        self._events.emit(WARNING, resource, kind, key[0], key[1], "StatusDisputed", message, config.uid)
+        self._events.emit(level, resource, kind, *key, reason, message, config.uid, repeat=repeat)
 
     async def _refused(
         self, verb: str, resource: Resource, namespace: str, error: Forbidden, subresource: str = ""
@@ -283,10 +274,11 @@ class StatusReconciler:
             log.warning("status_refused", namespace=namespace, error=str(error))
         return Retry(RIGHT_MISSING_RETRY * (1.0 + self._rng.random()))
 
-    def _forget(self, key: ConfigKey) -> None:
-        self._written.pop(key, None)
-        self._conditions.pop(key, None)
-        self._disputed.discard(key)
+
+def _too_large(error: ApiError, size: int) -> bool:
+    """Return whether a write will fail again; etcd's refusal is a 500 like any other, but for the size."""
+    status = error.status if isinstance(error, StatusError) else 0
+    return status == 413 or (status >= 500 and size > OBJECT_BYTES)
 
 
 def _kind(key: ConfigKey) -> tuple[Resource, str]:

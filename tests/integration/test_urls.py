@@ -13,7 +13,7 @@ from e2e.controlplane import ControlPlane
 from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project
 from e2e.receiver import ROOT
-from tests.support.configs import ClusterSite, azure, entries, github
+from tests.support.configs import ClusterSite, azure, condition, entries, github
 from tests.support.receiver_process import ReceiverFactory
 
 BASE_URL = "https://kargo.example.com/webhooks"
@@ -74,6 +74,23 @@ def test_json_holds_the_same_and_needs_no_receiver_with_a_base_url(
     assert "does not exist" in rows[mixed.name, "lost"]["problem"]
     assert rows["cluster", "azure"]["url"] == f"{BASE_URL}{site.path}"
     assert (mixed.name, "hub") not in rows
+
+
+def test_a_receiver_with_an_impossible_secret_name_hides_nobody(
+    mixed: Project, control_plane: ControlPlane, start_receiver: ReceiverFactory
+) -> None:
+    """Neither from the listing of the whole cluster nor from status; the condition names it."""
+    names = ("50%", "..", "a,b", "a/b")
+    mixed.put_receivers([azure("azure"), *(azure(f"bad-{n}", name) for n, name in enumerate(names))])
+    start_receiver(base_url=BASE_URL)
+    eventually(lambda: [entry["name"] for entry in entries(mixed.config())] == ["azure"])
+    eventually(lambda: condition(mixed.config()).get("reason") == "SecretNameInvalid")
+    assert all(repr(name) in condition(mixed.config())["message"] for name in names)
+    done = urls(control_plane.kubeconfig, "-o", "json")
+    assert done.returncode == 1
+    rows = {row["receiver"]: row for row in json.loads(done.stdout) if row["namespace"] == mixed.name}
+    assert rows["azure"]["url"] == f"{BASE_URL}{mixed.path}"
+    assert all("is no name of a Secret" in rows[f"bad-{n}"]["problem"] for n in range(len(names)))
 
 
 def test_a_missing_right_to_secrets_is_said_beside_the_receiver(

@@ -20,7 +20,8 @@ from controller.kargo.objects import (
     decode_secret,
 )
 from controller.receivers.index import ConfigKey, ReceiverIndex
-from controller.receivers.state import SecretState
+from controller.receivers.secret_throttle import RequestPacer
+from controller.receivers.state import SecretRef, SecretState
 from controller.receivers.status import StatusReconciler
 from controller.receivers.url import receiver_digest
 from controller.runtime.api.resource import Resource
@@ -44,16 +45,6 @@ def azure(name: str, secret: str = "s") -> dict[str, Any]:
     return {"name": name, "azure": {"secretRef": {"name": secret}}}
 
 
-class FakeStatusMetrics:
-    """Remembers what was counted."""
-
-    def __init__(self) -> None:
-        self.writes: Counter[str] = Counter()
-
-    def status_write(self, result: str) -> None:
-        self.writes[result] += 1
-
-
 class Publishing:
     """One replica. ``see`` lets its watches catch up; ``run`` does so and moves the clock, in turns."""
 
@@ -62,7 +53,7 @@ class Publishing:
     ) -> None:
         self.kube = kube or FakeKube()
         self.clock = clock or FakeClock()
-        self.metrics = FakeStatusMetrics()
+        self.writes_counted: Counter[str] = Counter()
         self.secrets = FakeSecrets()
         self.index = ReceiverIndex(system_namespace=SYSTEM, secrets=self.secrets)
         self.events = EventRecorder(self.kube, self.clock)
@@ -76,16 +67,20 @@ class Publishing:
             clock=self.clock,
             access=AccessReviewer(self.kube, self.clock),
             events=self.events,
-            metrics=self.metrics,
+            pacer=RequestPacer(self.clock),
+            count=lambda result: self.writes_counted.update([result]),
             rng=random.Random(seed),
         )
         self.index.on_change(self.status.changed)
+        self.settling: set[SecretRef] = set()
+        """Secrets whose watches are not open yet."""
         self._seen: dict[ConfigKey, Config] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> "Publishing":
         self._tasks = [
             asyncio.create_task(self.status.controller.run()),
+            asyncio.create_task(self.status.report_unreadable()),
             asyncio.create_task(self.events.run()),
         ]
         await self.clock.settle()
@@ -149,10 +144,10 @@ class Publishing:
 
     def see_secrets(self) -> None:
         """Let the watches of Secrets catch up; each wanted one was read then."""
-        for ref in {ref for refs in self.secrets.wanted.values() for ref in refs}:
+        for ref in self.secrets.followed:
             stored = self.kube.objects.get((SECRETS.plural, *ref))
             secret = decode_secret(_json(stored), lambda *_: None) if stored is not None else None
-            new = SecretState(True, secret)
+            new = SecretState(True, secret, settling=ref in self.settling)
             if self.secrets.states.get(ref) != new:
                 self.secrets.states[ref] = new
                 self.index.secret_changed(ref)

@@ -1,10 +1,10 @@
-"""A stand-in for the watched Secrets: tells what a test says is known of each."""
+"""A stand-in for the watched Secrets: returns what a test says is known of each."""
 
-from collections.abc import Callable
+from collections import Counter
 
 from controller.kargo.objects import Secret
-from controller.receivers.index import ConfigKey, SecretRef
-from controller.receivers.state import UNREADABLE, SecretState
+from controller.receivers.secret_watches import SecretWatches
+from controller.receivers.state import UNREADABLE, SecretRef, SecretState
 
 LONG = b"a-secret-of-some-length"
 
@@ -15,25 +15,30 @@ def secret(ref: SecretRef, value: bytes = LONG, **factors: bytes | None) -> Secr
     return Secret(ref[0], ref[1], "uid", "1", value, **given)
 
 
-class FakeSecrets:
-    """Holds a state for each Secret; what was never told of was not read yet."""
+class FakeSecrets(SecretWatches):
+    """Holds a state for each Secret; one without was not read yet."""
 
     def __init__(self) -> None:
         self.states: dict[SecretRef, SecretState] = {}
-        self.wanted: dict[ConfigKey, frozenset[SecretRef]] = {}
-        self.unsettled: set[SecretRef] = set()
+        self.followed: set[SecretRef] = set()
+        self.asked: Counter[SecretRef] = Counter()
+        """How often the state of each was asked for."""
 
-    def want(self, owner: ConfigKey, refs: frozenset[SecretRef]) -> None:
-        self.wanted[owner] = refs
+    def follow(self, ref: SecretRef) -> None:
+        assert ref not in self.followed
+        self.followed.add(ref)
 
-    def settling(self, ref: SecretRef) -> bool:
-        return ref in self.unsettled
+    def forget(self, ref: SecretRef) -> None:
+        self.followed.remove(ref)
 
     def state(self, ref: SecretRef) -> SecretState:
-        return self.states.get(ref, SecretState(known=False))
+        assert ref in self.followed
+        self.asked[ref] += 1
+        return self.known(ref)
 
-    def report_later(self, callback: Callable[[], None]) -> None:
-        callback()
+    def known(self, ref: SecretRef) -> SecretState:
+        """Return what a test said of a Secret."""
+        return self.states.get(ref, SecretState(known=False))
 
     def put(self, ref: SecretRef, value: bytes = LONG, **factors: bytes | None) -> None:
         """Have a Secret read."""
@@ -45,5 +50,5 @@ class FakeSecrets:
 
     def refuse(self, ref: SecretRef) -> None:
         """Have a Secret refused; what was read before is remembered."""
-        before = self.state(ref)
+        before = self.known(ref)
         self.states[ref] = before._replace(problem=UNREADABLE)

@@ -98,7 +98,7 @@ class Informer(Generic[T]):
         self._absent_is_empty = absent_is_empty
         self._idle_seconds = idle_seconds
         self._throttle = throttle
-        self._watch_turn = WatchTurn(turns)
+        self._watch_turn = WatchTurn(turns, clock)
         self._quiet = on_error is not None
         self._observer = observer or InformerObserver()
         self._errors = ErrorReporter(self._bound_log, on_error, on_recovered)
@@ -143,11 +143,6 @@ class Informer(Generic[T]):
     def caught_up(self) -> bool:
         """False at first, and whenever a watch broke until that is made up for; see ``freshness.py``."""
         return self._freshness.caught_up
-
-    @property
-    def awaits_turn(self) -> bool:
-        """Whether what was listed is known, but the watch still waits for its turn to be opened."""
-        return self._watch_turn.waits
 
     async def run(self) -> None:
         """List and watch until cancelled. Raises only what a handler raises, or a bug."""

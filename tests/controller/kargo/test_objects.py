@@ -76,6 +76,29 @@ def test_odd_specs(receivers: Any, found: tuple[tuple[str, str], ...]) -> None:
     assert config({"webhookReceivers": receivers}).receivers == tuple(ReceiverSpec(*each) for each in found)
 
 
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [
+        *((name, True) for name in ("a", "a.b", "0-a.b-1", "a" * 253)),
+        *((name, False) for name in ("50%", "..", "a,b", "a/b", "A", "-a", "a-", "a..b", "a b", "ä", "a\n")),
+        ("a" * 254, False),
+        ("a=b" * 100_000, False),
+    ],
+)
+def test_names_of_secrets(name: str, good: bool) -> None:
+    """What the API server would refuse as a name is told apart, and only its beginning is kept."""
+    (found,) = config({"webhookReceivers": [azure("az", name)]}).receivers
+    assert found == (("az", name, "") if good else ("az", "", name[:60]))
+
+
+def test_so_many_receivers_are_served() -> None:
+    """The first 200 of spec; the others are counted, and their names are still in the order of spec."""
+    found = config({"webhookReceivers": [azure(f"r-{number}") for number in range(4_000)]})
+    assert [spec.name for spec in found.receivers] == [f"r-{number}" for number in range(200)]
+    assert found.surplus == 3_800
+    assert len(found.order) == 4_000
+
+
 @pytest.mark.parametrize("nonsense", [None, 7, "x", [], [7], {"webhookReceivers": 7, "conditions": {}}])
 def test_odd_parts(nonsense: Any) -> None:
     """Spec and status of any type give a config without receivers and entries."""

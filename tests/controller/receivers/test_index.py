@@ -28,16 +28,34 @@ def test_served(secret_first: bool) -> None:
     assert P in site.told
 
 
-def test_only_referenced_secrets_are_wanted() -> None:
-    """A Secret is followed while a receiver refers to it, and no longer."""
+def test_only_referenced_secrets_are_followed() -> None:
+    """A Secret is followed once while any receiver refers to it, and no longer."""
     site = Receiving()
     site.put(config("p", ("a", "s"), ("b", "s"), ("c", "t"), ("d", "")))
     site.put(config("", ("x", "u")))
-    assert site.secrets.wanted == {P: {("p", "s"), ("p", "t")}, CLUSTER: {(SYSTEM, "u")}}
+    assert site.secrets.followed == {("p", "s"), ("p", "t"), (SYSTEM, "u")}
+    site.put(config(SYSTEM, ("x", "u")))
     site.put(config("p", ("c", "t")))
-    assert site.secrets.wanted[P] == {("p", "t")}
+    assert site.secrets.followed == {("p", "t"), (SYSTEM, "u")}
     site.index.deleted(config("p"))
-    assert site.secrets.wanted[P] == frozenset()
+    site.index.deleted(config(""))
+    assert site.secrets.followed == {(SYSTEM, "u")}
+    site.index.deleted(config(SYSTEM))
+    assert site.secrets.followed == set()
+
+
+def test_only_what_changed_is_evaluated_again() -> None:
+    """One Secret of 200, or an entry in status: nobody else's state is asked for."""
+    site = Receiving()
+    receivers = [(f"r-{number}", f"s-{number}") for number in range(200)]
+    site.put(config("p", *receivers))
+    site.secrets.asked.clear()
+    for number in range(200):
+        site.secret(("p", f"s-{number}"))
+    assert site.secrets.asked.total() == 200
+    site.put(config("p", *receivers, published=(receiver_digest("p", "r-0", LONG),)))
+    assert site.secrets.asked.total() == 200
+    assert set(site.states(P).values()) == {State.SERVED}
 
 
 def test_rotation() -> None:
@@ -84,6 +102,7 @@ def test_neighbours() -> None:
     site.put(config("p", ("bad", ""), ("a", "s"), ("b", "s"), ("gone", "t")))
     site.put(config("q", ("a", "s")))
     site.secrets.miss(("p", "t"))
+    site.index.secret_changed(("p", "t"))
     site.secret(("p", "s"))
     site.secret(("q", "s"))
     assert site.served("p", "a") == "p/a"

@@ -81,15 +81,13 @@ class ReceiverMachine(RuleBasedStateMachine):
             assert (found and found.name) == (wanted and wanted.name)
             assert self.index.expected(digest) == fresh.expected(digest)
             assert sorted(self.index.claimants(digest)) == sorted(fresh.claimants(digest))
-        keys = fresh.keys()
-        assert set(self.index.keys()) == set(keys)
-        for key in keys:
+        for key in {(name, name or "cluster") for name in NAMESPACES}:
+            assert self.index.config(key) == fresh.config(key)
             assert self.index.states(key) == fresh.states(key)
-        assert len(self.index._claims) == len(fresh._claims)
-        assert self.index._published == fresh._published
-        assert self.index._users == fresh._users
-        wanted_refs = {key: refs for key, refs in self.secrets.wanted.items() if refs}
-        assert wanted_refs == {key: refs for key, refs in secrets.wanted.items() if refs}
+        assert len(list(self.index.all_states())) == len(list(fresh.all_states()))
+        assert self.secrets.followed == secrets.followed
+        for index in (self.index, fresh):
+            index.validate()
 
 
 TestReceivers = ReceiverMachine.TestCase

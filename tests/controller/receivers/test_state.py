@@ -61,6 +61,13 @@ def test_a_reference_that_is_missing() -> None:
     assert "azure.secretRef.name" in found.message
 
 
+def test_a_reference_that_is_no_name() -> None:
+    """Says what it holds, harmless on a terminal, and nothing is asked of the API server."""
+    found, _ = judge(ReceiverSpec("az", "", wrong_name="a,b\x1b"), "p", "p", SecretState(True))
+    assert (found.state, found.reason) == (State.FAULTY, "SecretNameInvalid")
+    assert "azure.secretRef.name 'a,b\\x1b' in spec is no name of a Secret" in found.message
+
+
 def test_a_cluster_receivers_secret_is_elsewhere() -> None:
     """Its digest has no Project, its message names the system namespace."""
     found, _ = judge(SPEC, "", "kargo-system-resources", known())
@@ -81,3 +88,4 @@ def test_conflict() -> None:
     found = conflict("az", ["q/az", "p/az"])
     assert (found.state, found.reason, found.digest) == (State.FAULTY, "PathConflict", "")
     assert "p/az, q/az" in found.message
+    assert conflict("az", [f"p/{number:03}" for number in range(200)]).message.count("p/") == 10

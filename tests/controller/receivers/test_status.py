@@ -2,6 +2,7 @@
 
 import pytest
 
+from controller.kargo.objects import PROJECT_CONFIGS
 from tests.support.clock import FakeClock
 from tests.support.kube import FakeKube, Request
 from tests.support.publishing import SYSTEM, Publishing, azure, entry
@@ -38,12 +39,12 @@ async def test_a_url_is_published(namespace: str, secret_first: bool) -> None:
 async def test_a_secret_whose_watch_is_not_open_yet_is_waited_for() -> None:
     """Whoever has not seen a Secret change must not judge what another replica has written because of it."""
     async with Publishing() as site:
-        site.secrets.unsettled.add(("p", "s"))
+        site.settling.add(("p", "s"))
         site.secret("p")
         site.config("p", azure("az"))
         await site.run(10.0)
         assert site.writes() == []
-        site.secrets.unsettled.clear()
+        site.settling.clear()
         await site.run(1.0)
         assert site.entries("p") == [entry("p", "az")]
 
@@ -104,7 +105,24 @@ async def test_a_concurrent_writer_loses_nothing() -> None:
         assert site.entries("p") == [GITHUB, entry("p", "az")]
         assert READY in site.stored("p")["conditions"]
         assert site.stored("p")["count"] == 3
-        assert site.metrics.writes == {"conflict": 3, "written": 1}
+        assert site.writes_counted == {"conflict": 3, "written": 1}
+
+
+async def test_a_new_generation_is_observed_without_an_event() -> None:
+    """A change of spec that alters nothing moves ``observedGeneration`` with one write, and says no more."""
+    async with Publishing() as site:
+        site.secret("p")
+        for generation in (1, 2):
+            site.config("p", azure("az"))
+            metadata = site.kube.read(PROJECT_CONFIGS, "p", "p")["metadata"]
+            metadata["generation"] = generation
+            await site.run()
+            condition = site.condition("p")
+            assert condition is not None
+            assert condition["observedGeneration"] == generation
+        assert len(site.writes()) == 2
+        assert site.reasons() == ["ReceiversServed"]
+        assert not site.writes_counted["disputed"]
 
 
 async def test_a_removed_receiver_loses_its_entry() -> None:
@@ -132,7 +150,7 @@ async def test_rotation() -> None:
             site.secret("p", value=value)
             await site.run()
             assert site.entries("p") == [entry("p", "az", value)]
-        assert not site.metrics.writes["disputed"]
+        assert not site.writes_counted["disputed"]
 
 
 async def test_a_replica_that_lags_never_writes_an_old_url() -> None:
@@ -153,7 +171,7 @@ async def test_a_replica_that_lags_never_writes_an_old_url() -> None:
         behind.see()
         await ahead.clock.advance(1.0)
         assert len(ahead.writes()) == writes
-        assert behind.metrics.writes == {}
+        assert behind.writes_counted == {}
 
 
 async def test_a_secret_that_is_changed_back_by_way_of_another_replica() -> None:
@@ -169,7 +187,7 @@ async def test_a_secret_that_is_changed_back_by_way_of_another_replica() -> None
         one.secret("p")
         await one.run()
         assert one.entries("p") == [entry("p", "az")]
-        assert not one.metrics.writes["disputed"]
+        assert not one.writes_counted["disputed"]
 
 
 async def test_three_replicas_write_once() -> None:
@@ -187,7 +205,7 @@ async def test_three_replicas_write_once() -> None:
             for replica in (one, two, three):
                 replica.see()
             await clock.advance(0.05)
-        counts = one.metrics.writes + two.metrics.writes + three.metrics.writes
+        counts = one.writes_counted + two.writes_counted + three.writes_counted
         assert counts["written"] == 1
         assert not counts["disputed"]
         assert one.reasons() == ["ReceiversServed"]

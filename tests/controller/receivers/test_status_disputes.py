@@ -49,7 +49,7 @@ async def test_equal_values_cause_no_writes() -> None:
         assert len(site.writes()) == writes
         assert READY in site.stored("p")["conditions"]
         assert site.condition("p") is not None
-        assert not site.metrics.writes["disputed"]
+        assert not site.writes_counted["disputed"]
 
 
 async def test_other_values_are_told_once() -> None:
@@ -65,7 +65,7 @@ async def test_other_values_are_told_once() -> None:
                 await site.run(300.0, step=60.0)
         assert site.entries("p")[0]["url"].startswith("https://other.example.com/")
         assert len([each for each in site.writes() if "webhookReceivers" in each.body["status"]]) == 1
-        assert site.metrics.writes["disputed"] == 1
+        assert site.writes_counted["disputed"] == 1
         assert [line["event"] for line in lines].count("status_disputed") == 1
         assert site.reasons().count("StatusDisputed") == 1
         assert len(site.writes()) < 5
@@ -80,7 +80,7 @@ async def test_a_dispute_ends_when_the_other_agrees() -> None:
         await site.run()
         kargo.write()
         await site.run()
-        assert site.metrics.writes["disputed"] == 1
+        assert site.writes_counted["disputed"] == 1
         kargo.base = BASE
         kargo.write()
         await site.run()
@@ -88,7 +88,7 @@ async def test_a_dispute_ends_when_the_other_agrees() -> None:
         kargo.base = "https://third.example.com/webhooks"
         kargo.write()
         await site.run()
-        assert site.metrics.writes["disputed"] == 2
+        assert site.writes_counted["disputed"] == 2
 
 
 async def test_a_rotation_during_a_dispute_is_written() -> None:
@@ -118,7 +118,7 @@ async def test_a_condition_erased_by_accident_comes_back() -> None:
         assert site.condition("p") is None
         await site.run()
         assert site.condition("p") is not None
-        assert not site.metrics.writes["disputed"]
+        assert not site.writes_counted["disputed"]
 
 
 async def test_a_condition_erased_again_and_again_is_left() -> None:
@@ -134,7 +134,7 @@ async def test_a_condition_erased_again_and_again_is_left() -> None:
             await site.run(60.0, step=20.0)
         assert site.condition("p") is None
         assert len(site.writes()) <= 4
-        assert site.metrics.writes["disputed"] == 1
+        assert site.writes_counted["disputed"] == 1
 
 
 @pytest.mark.parametrize("rotate", [False, True], ids=["left alone", "and the Secret rotates"])
@@ -154,5 +154,5 @@ async def test_a_condition_that_another_changes_is_told_once(rotate: bool) -> No
         condition = site.condition("p")
         assert condition is not None
         assert condition["message"] == "mine"
-        assert site.metrics.writes["disputed"] == 1
+        assert site.writes_counted["disputed"] == 1
         assert site.reasons() == ["ReceiversServed", "StatusDisputed"]

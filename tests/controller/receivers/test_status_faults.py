@@ -64,7 +64,7 @@ async def test_the_same_fault_again_is_told_again() -> None:
             site.secret("p")
             await site.run()
         assert site.reasons() == ["ReceiversServed", *["SecretMissing", "ReceiversServed"] * 2]
-        assert not site.metrics.writes["disputed"]
+        assert not site.writes_counted["disputed"]
 
 
 async def test_no_secret_and_no_path_is_told_of() -> None:
@@ -169,6 +169,78 @@ async def test_failures_are_tried_again(failure: Failure, verb: str) -> None:
         site.kube.heal()
         await site.run(11.0)
         assert site.entries("p") == [entry("p", "az")]
+
+
+@pytest.mark.parametrize(
+    ("failure", "size"),
+    [
+        pytest.param(refused(500), 1_500_000, id="500, and larger than what etcd takes"),
+        pytest.param(refused(413), 0, id="413"),
+    ],
+)
+async def test_what_is_too_large_is_final(failure: Failure, size: int) -> None:
+    """It is not tried again until something changes, and reported: one line, one Event."""
+    async with Publishing() as site:
+        site.secret("p")
+        site.config("p", azure("az"), status={"ballast": "x" * size})
+        site.kube.fail(failure, verb="patch")
+        with capture_logs() as lines:
+            await site.run(120.0, step=10.0)
+        assert len(site.writes()) == 1
+        assert [line["event"] for line in lines] == ["status_not_written"]
+        assert site.reasons() == ["StatusTooLarge"]
+
+
+async def test_each_secret_is_read_once_for_a_write() -> None:
+    """However many receivers refer to it; and only those whose entry is to change."""
+    async with Publishing() as site:
+        site.secret("p")
+        site.config("p", *(azure(f"r-{number}") for number in range(100)))
+        await site.run()
+        assert len(site.entries("p")) == 100
+        assert len(site.kube.made("get", SECRETS.plural)) == 1
+        site.secret("p", "t")
+        site.config("p", *(azure(f"r-{number}") for number in range(100)), azure("az", "t"))
+        await site.run()
+        assert len(site.entries("p")) == 101
+        assert [request.name for request in site.kube.made("get", SECRETS.plural)] == ["s", "t"]
+
+
+@pytest.mark.parametrize("name", ["50%", "..", "a,b", "a/b"])
+async def test_a_reference_that_is_no_name_is_a_fault_of_that_receiver(name: str) -> None:
+    """Named in the condition; the others are published, and the API server is not asked for it."""
+    async with Publishing() as site:
+        site.secret("p")
+        site.config("p", azure("bad", name), azure("az"))
+        await site.run()
+        assert site.entries("p") == [entry("p", "az")]
+        condition = site.condition("p")
+        assert condition is not None
+        assert (condition["status"], condition["reason"]) == ("False", "SecretNameInvalid")
+        assert f"receiver \"bad\": azure.secretRef.name '{name}'" in condition["message"]
+        assert {request.name for request in site.kube.made("get", SECRETS.plural)} == {"s"}
+
+
+async def test_a_thousand_configs_that_become_unreadable_are_reported_at_a_bounded_rate() -> None:
+    """Three requests each, at most 36 a second; meanwhile another config is published at once."""
+    async with Publishing() as site:
+        for number in range(50):
+            site.config(f"p-{number}", azure("az"))
+        site.see_configs()
+        for number in range(50):
+            site.secrets.refuse((f"p-{number}", "s"))
+            site.index.secret_changed((f"p-{number}", "s"))
+        site.secret("good")
+        site.config("good", azure("az"))
+        site.see_configs()
+        site.secrets.put(("good", "s"))
+        site.index.secret_changed(("good", "s"))
+        await site.clock.advance(1.0)
+        assert len(site.entries("good")) == 1
+        assert 10 <= len(site.writes()) <= 13
+        await site.clock.advance(4.0)
+        conditions = [site.condition(f"p-{number}") for number in range(50)]
+        assert all(each is not None and each["reason"] == "SecretUnreadable" for each in conditions)
 
 
 async def test_a_config_that_goes_meanwhile() -> None:

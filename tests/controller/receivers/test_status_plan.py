@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -199,7 +200,30 @@ def test_transition_time(before: dict[str, str] | None, since: str) -> None:
 
 def test_a_message_fits() -> None:
     """However many receivers are faulty, the API server takes the message."""
-    given = config(*(azure(f"receiver-{number}") for number in range(2000)))
-    planned = plan(given, states(given, *[MISSING] * 2000), BASE)
+    given = config(*(azure("r" * 240 + f"-{number}") for number in range(2_000)))
+    planned = plan(given, states(given, *[MISSING] * 200), BASE)
     assert planned.condition is not None
     assert len(planned.condition[2]) == 32_768
+    assert "only the first 200 Azure receivers in spec are served, 1800 more are not" in planned.condition[2]
+
+
+def test_receivers_beyond_the_bound_are_reported() -> None:
+    """The first 200 are published, the others' number stands in the condition."""
+    given = config(*(azure(f"r-{number}") for number in range(201)))
+    planned = plan(given, states(given, *[SERVED] * 200), BASE)
+    assert len(planned.entries) == 200
+    assert planned.condition is not None
+    assert planned.condition[:2] == ("False", "TooManyReceivers")
+    assert planned.condition[2].endswith("are served, 1 more are not")
+
+
+def test_observed_generation() -> None:
+    """As in Kargo's conditions: ``kubectl wait`` takes an older one for none. It alone is a difference."""
+    given = msgspec.structs.replace(config(azure("az")), generation=7)
+    planned = plan(given, states(given, SERVED), BASE)
+    (found,) = conditions_with(given, planned, "now")
+    assert found["observedGeneration"] == 7
+    written = config(azure("az"), entries=planned.entries, conditions=[found])
+    same, newer = (msgspec.structs.replace(written, generation=number) for number in (7, 8))
+    assert not condition_differs(same, plan(same, states(same, SERVED), BASE))
+    assert condition_differs(newer, plan(newer, states(newer, SERVED), BASE))

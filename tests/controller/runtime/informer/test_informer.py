@@ -5,7 +5,6 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from controller.receivers.secret_throttle import Slots
 from controller.runtime.api.errors import ApiError, Forbidden
 from controller.runtime.informer.informer import ABSENCE_SECONDS, ForbiddenRetry
 from tests.controller.runtime.informer.informing import informing
@@ -148,14 +147,12 @@ async def test_a_missing_right_to_watch_is_told_once_though_lists_work() -> None
 )
 async def test_a_watch_is_opened_in_turn_and_gives_the_turn_back(script: Script) -> None:
     """Listing needs no turn; once the watch is accepted, or has failed, the next may be opened."""
-    turns = Slots(0)
+    turns = asyncio.Semaphore(0)
     async with informing(ApiServer(page([A1]), script, watch()), turns=turns) as it:
         await it.until(lambda: it.informer.has_synced)
         await asyncio.sleep(0.02)
         assert it.server.verbs == ["list"]
-        await it.until(lambda: it.informer.awaits_turn)
-        turns.give()
+        turns.release()
         await it.requests(2)
         assert it.server.verbs == ["list", "watch"]
-        await it.until(lambda: not it.informer.awaits_turn)
-        await asyncio.wait_for(turns.take(), 5.0)
+        await asyncio.wait_for(turns.acquire(), 5.0)

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from controller.runtime.informer.watch_turns import WatchTurn
+from controller.runtime.informer.watch_turns import HELD_SECONDS, WatchTurn
+from tests.support.clock import FakeClock
 
 
 class OneTurn:
@@ -12,13 +13,13 @@ class OneTurn:
         self.free = 1
         self.given = asyncio.Event()
 
-    async def take(self) -> None:
+    async def acquire(self) -> None:
         while not self.free:
             self.given.clear()
             await self.given.wait()
         self.free -= 1
 
-    def give(self) -> None:
+    def release(self) -> None:
         self.free += 1
         self.given.set()
 
@@ -26,7 +27,7 @@ class OneTurn:
 async def test_a_turn_is_given_back_once() -> None:
     """An accepted watch gives it back, and its end, later, does not give back another's."""
     turns = OneTurn()
-    mine, other = WatchTurn(turns), WatchTurn(turns)
+    mine, other = WatchTurn(turns, FakeClock()), WatchTurn(turns, FakeClock())
     await mine.begin()
     assert turns.free == 0
     mine.end()
@@ -37,24 +38,41 @@ async def test_a_turn_is_given_back_once() -> None:
     assert turns.free == 1
 
 
-async def test_whoever_waits_says_so_and_gives_nothing_back() -> None:
+async def test_whoever_waits_gives_nothing_back() -> None:
     """An informer that is stopped while it waits for its turn has none to give."""
     turns = OneTurn()
-    mine, other = WatchTurn(turns), WatchTurn(turns)
+    mine, other = WatchTurn(turns, FakeClock()), WatchTurn(turns, FakeClock())
     await mine.begin()
     waiting = asyncio.create_task(other.begin())
     await asyncio.sleep(0)
-    assert other.waits
-    assert not mine.waits
     waiting.cancel()
     await asyncio.wait([waiting])
     other.end()
     assert turns.free == 0
 
 
+async def test_a_server_that_does_not_answer_holds_a_turn_for_a_second() -> None:
+    """Then the next one has it; a late end, or a second turn, gives back nobody else's."""
+    clock, turns = FakeClock(), OneTurn()
+    mine, other = WatchTurn(turns, clock), WatchTurn(turns, clock)
+    await mine.begin()
+    waiting = asyncio.create_task(other.begin())
+    await clock.advance(HELD_SECONDS - 0.1)
+    assert not waiting.done()
+    await clock.advance(0.2)
+    assert waiting.done()
+    mine.end()
+    assert turns.free == 0
+    other.end()
+    await mine.begin()
+    await clock.advance(HELD_SECONDS - 0.1)
+    assert turns.free == 0
+    await clock.advance(0.2)
+    assert turns.free == 1
+
+
 async def test_without_turns_nobody_waits() -> None:
     """A watch may be opened at once."""
-    opening = WatchTurn(None)
+    opening = WatchTurn(None, FakeClock())
     await opening.begin()
-    assert not opening.waits
     opening.end()
