@@ -18,6 +18,7 @@ from webhook.answers import Answer
 from webhook.arrival import Arrival
 from webhook.delivery import Delivery
 from webhook.endpoint import Endpoint, declared_length
+from webhook.http import chunks
 from webhook.http.listener import SenderStream
 
 _START_LINES = {
@@ -92,6 +93,9 @@ class Exchange(httputil.HTTPMessageDelegate):
         self._method, self._headers = line.method, headers
         if headers.get("Expect", "").lower() == CONTINUE:
             headers["Expect"] = CONTINUE  # Tornado knows it in this case only
+        if "Transfer-Encoding" in headers:
+            # In place of Tornado's own reader, which knows neither extensions nor trailers.
+            self._stream._read_chunked_body = self._read_chunks  # type: ignore  # noqa: SLF001
         try:
             refusal = self._endpoint.check(arrival, line.method, line.path, headers)
         except Exception as error:  # noqa: BLE001 - a fault of ours is answered and logged, whatever it is
@@ -116,6 +120,9 @@ class Exchange(httputil.HTTPMessageDelegate):
         else:
             self._size += size
             self._chunks.append(chunk)
+
+    async def _read_chunks(self, delegate: httputil.HTTPMessageDelegate) -> None:
+        await chunks.read(self._sender, lambda data: None if self._over else self.data_received(data))
 
     def finish(self) -> None:
         """Have a request carried out that has been read to its end."""

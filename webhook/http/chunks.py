@@ -1,0 +1,69 @@
+"""Bodies in chunks, as RFC 9112 (section 7.1) has them: extensions are ignored, trailers thrown away.
+
+Tornado refuses both. What it reads strictly is read as strictly here: where a sender and a proxy disagree
+about the end of a body, requests can be smuggled.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from tornado.httputil import HTTPInputError
+from tornado.iostream import IOStream
+
+LINE = 1024
+"""Bytes of a chunk's size with its extensions, or of a trailer."""
+TRAILERS = 64
+"""Lines after the last chunk."""
+PIECE = 64 * 1024
+"""Bytes that are handed on at a time."""
+CHUNKS_PER_TURN = 64
+"""Chunks, however small or large, after which the event loop has a turn."""
+
+_SIZE = re.compile(rb"([0-9a-fA-F]{1,8})(?:[ \t]*;[^\r\n]*)?\r\n")
+_TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n")
+
+
+async def read(stream: IOStream, deliver: Callable[[bytes], None]) -> None:
+    """Read a body to its end, and ``deliver`` it: what is there at a time in one piece, if it is no longer
+    than ``PIECE``, however it was cut into chunks. Raises HTTPInputError for what is no such body."""
+    pending = bytearray()
+
+    def flush() -> None:
+        if pending:
+            deliver(bytes(pending))
+            pending.clear()
+
+    async def wait(data: Awaitable[bytes]) -> bytes:
+        if not cast("asyncio.Future[bytes]", data).done():
+            flush()
+        return await data
+
+    chunks = 0
+    while True:
+        size = _SIZE.fullmatch(await wait(stream.read_until(b"\r\n", max_bytes=LINE)))
+        if size is None:
+            raise HTTPInputError("invalid chunk size")
+        left = int(size[1], 16)
+        if not left:
+            break
+        while left:
+            piece = await wait(stream.read_bytes(min(left, PIECE), partial=True))
+            left -= len(piece)
+            pending += piece
+            if len(pending) >= PIECE:
+                flush()
+        if await wait(stream.read_bytes(2)) != b"\r\n":
+            raise HTTPInputError("improperly terminated chunk")
+        chunks += 1
+        if chunks % CHUNKS_PER_TURN == 0:
+            await asyncio.sleep(0)
+    for _ in range(TRAILERS + 1):
+        line = await wait(stream.read_until(b"\r\n", max_bytes=LINE))
+        if line == b"\r\n":
+            flush()
+            return
+        if not _TRAILER.fullmatch(line):
+            raise HTTPInputError("invalid trailer")
+    raise HTTPInputError("too many trailers")
