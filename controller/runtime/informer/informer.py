@@ -108,8 +108,7 @@ class Informer(Generic[T]):
         )
         self._lister = Lister(client, resource, self._scope, self._mirror, clock)
         self._freshness = Freshness(clock, on_caught_up)
-        self._synced = False
-        self._syncing: asyncio.Event | None = None  # made when somebody waits: for most informers nobody does
+        self._synced = asyncio.Event()
         self._state: reflector.State = reflector.Listing()
         self._error: ApiError | None = None  # of the last request, if it failed
         self._absent_since: float | None = None
@@ -126,13 +125,11 @@ class Informer(Generic[T]):
     @property
     def has_synced(self) -> bool:
         """Whether the first list was handled, by the handlers too. Never False again."""
-        return self._synced
+        return self._synced.is_set()
 
     async def wait_synced(self) -> None:
         """Return once ``has_synced``."""
-        if not self._synced:
-            self._syncing = self._syncing or asyncio.Event()
-            await self._syncing.wait()
+        await self._synced.wait()
 
     @property
     def last_activity(self) -> float:
@@ -198,10 +195,8 @@ class Informer(Generic[T]):
 
     async def _publish(self) -> None:
         await self._mirror.publish()
-        if not self._synced:
-            self._synced = True
-            if self._syncing is not None:
-                self._syncing.set()
+        if not self._synced.is_set():
+            self._synced.set()
             self._observer.synced(self.kind, True)
             self._log_progress("synced", objects=len(self.store))
         # Last, since ``on_caught_up`` may ask whether the first list was handled.
