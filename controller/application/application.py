@@ -74,7 +74,7 @@ class Application:
         self.client = Client(
             configuration,
             clock=clock,
-            observer=metrics.api(),
+            observe=metrics.api_request,
             concurrency=options.refresh_concurrency + OTHER_REQUESTS,
             user_agent=f"{NAME}/{version}",
             field_manager=NAME,

@@ -12,8 +12,8 @@ from itertools import product
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from controller.observability.callback_counter import CallbackCounter
-from controller.runtime.api.client import RequestObserver
 from controller.runtime.informer.observer import WATCH_RESTART_REASONS, InformerObserver
+from controller.runtime.queue.observer import QueueObserver
 
 PREFIX = "kargo_azure_receiver"
 
@@ -36,45 +36,6 @@ def _full(name: str) -> str:
     return name if name.startswith(("workqueue_", "rest_client_")) else f"{PREFIX}_{name}"
 
 
-class QueueMetrics:
-    """A workqueue's counters, as client-go names them."""
-
-    def __init__(self, name: str, parent: "Metrics") -> None:
-        self._adds = parent.queue_adds.labels(name)
-        self._waited = parent.queue_wait.labels(name)
-        self._worked = parent.queue_work.labels(name)
-        self._retries = parent.queue_retries.labels(name)
-
-    def added(self) -> None:
-        """Count a key that became due."""
-        self._adds.inc()
-
-    def started(self, waited: float) -> None:
-        """Observe the seconds that a key waited."""
-        self._waited.observe(waited)
-
-    def finished(self, worked: float) -> None:
-        """Observe the seconds that a worker had a key."""
-        self._worked.observe(worked)
-
-    def retried(self) -> None:
-        """Count a key that went into backoff."""
-        self._retries.inc()
-
-
-class ApiMetrics(RequestObserver):
-    """Counts requests to the API server, as client-go names them."""
-
-    def __init__(self, parent: "Metrics") -> None:
-        self._requests = cache(parent.client_requests.labels)
-        self._duration = {verb: parent.client_duration.labels(verb.upper()) for verb in VERBS}
-
-    def request(self, verb: str, method: str, code: str, seconds: float) -> None:
-        """Count one request that ended."""
-        self._requests(code, method).inc()
-        self._duration[verb].observe(seconds)
-
-
 class Metrics(InformerObserver):
     """The metrics of one process, in a registry of their own."""
 
@@ -87,6 +48,8 @@ class Metrics(InformerObserver):
         self._declare_informers()
         self._declare_journal()
         # The library looks a child up under a lock, after three checks; there are few of them.
+        self._api_requests = cache(self.client_requests.labels)
+        self._api_times = cache(self.client_duration.labels)
         self._answers = cache(self.webhook_requests.labels)
         self._answer_times = cache(self.webhook_duration.labels)
         self._refreshes = cache(self.refreshes.labels)
@@ -234,13 +197,19 @@ class Metrics(InformerObserver):
 
     # --- observers handed to the parts that count ---
 
-    def queue(self, name: str) -> QueueMetrics:
+    def queue(self, name: str) -> QueueObserver:
         """Return the counters of the workqueue of this name."""
-        return QueueMetrics(name, self)
+        return QueueObserver(
+            added=self.queue_adds.labels(name).inc,
+            started=self.queue_wait.labels(name).observe,
+            finished=self.queue_work.labels(name).observe,
+            retried=self.queue_retries.labels(name).inc,
+        )
 
-    def api(self) -> "ApiMetrics":
-        """Return the counters of requests to the API server."""
-        return ApiMetrics(self)
+    def api_request(self, verb: str, method: str, code: str, seconds: float) -> None:
+        """Count a request to the API server that ended."""
+        self._api_requests(code, method).inc()
+        self._api_times(verb.upper()).observe(seconds)
 
     def request(self, source: str, event: str, code: int, seconds: float) -> None:
         """Count an answered webhook request."""

@@ -3,12 +3,13 @@
 import random
 
 from controller.runtime.queue.flows import Flow
+from controller.runtime.queue.observer import QueueObserver
 from controller.runtime.queue.workqueue import ONE_FLOW, WorkQueue
 from tests.support.clock import FakeClock
 
 
 class Observed:
-    """A QueueObserver that keeps what it was called with."""
+    """Keeps what a QueueObserver is called with."""
 
     def __init__(self) -> None:
         self.adds = 0
@@ -31,7 +32,13 @@ class Observed:
 
 def make(clock: FakeClock | None = None, observer: Observed | None = None) -> WorkQueue[str]:
     """Return an empty queue whose retries are spread the same way each time."""
-    return WorkQueue("test", clock or FakeClock(), observer=observer, rng=random.Random(1))
+    seen = observer or Observed()
+    return WorkQueue(
+        "test",
+        clock or FakeClock(),
+        observer=QueueObserver(seen.added, seen.started, seen.finished, seen.retried),
+        rng=random.Random(1),
+    )
 
 
 async def take_all(queue: WorkQueue[str]) -> list[str]:

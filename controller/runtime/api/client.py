@@ -35,7 +35,7 @@ from controller.runtime.api.watch_batching import WatchBatching
 from controller.runtime.api.wire import is_object
 from controller.runtime.clock import Clock
 
-__all__ = ["Client", "Configuration", "RequestObserver", "Resource", "load_configuration"]
+__all__ = ["Client", "Configuration", "Resource", "load_configuration"]
 
 CONNECT_SECONDS = 10.0
 """To connect and shake hands: a cluster's network answers in milliseconds or not at all."""
@@ -57,17 +57,6 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, a
 MERGE_PATCH = "application/merge-patch+json"
 
 
-class RequestObserver:
-    """Counts requests, for client-go's ``rest_client_*`` metrics; this one counts nothing."""
-
-    def request(self, verb: str, method: str, code: str, seconds: float) -> None:
-        """Count one that ended: a watch when its headers came, any other when its whole answer had.
-
-        ``verb`` is ``list``, ``watch``, ``get``, ``patch`` or ``create``; ``method`` the HTTP method;
-        ``code`` the HTTP status, or ``<error>`` where there was no answer.
-        """
-
-
 class Client:
     """One API server, as one user.
 
@@ -75,6 +64,11 @@ class Client:
     many as they need. Changes are recorded under the name ``field_manager``. Every method raises ApiError:
     ConnectionFailed, MalformedResponse or a StatusError. The constructor needs a running event loop and
     raises ConfigurationError if a certificate can't be loaded.
+
+    ``observe`` is called for each request that ended, for client-go's ``rest_client_*`` metrics: with verb
+    (``list``, ``watch``, ``get``, ``patch``, ``create``), HTTP method, HTTP status or ``<error>``, and its
+    seconds, to a watch's headers or to the end of any other answer.
+
     Must be closed.
     """
 
@@ -83,13 +77,13 @@ class Client:
         configuration: Configuration,
         *,
         clock: Clock,
-        observer: RequestObserver | None = None,
+        observe: Callable[[str, str, str, float], None] | None = None,
         concurrency: int = CONCURRENCY,
         user_agent: str = "",
         field_manager: str = "",
         answer_limit: int = ANSWER_LIMIT,
     ) -> None:
-        self._observer = observer or RequestObserver()
+        self._observe = observe
         self._clock = clock
         self._answer_limit = answer_limit
         self._field_manager = field_manager
@@ -247,7 +241,8 @@ class Client:
         return status_error(response.status, body, retry_after=retry_after, **request.about)
 
     def _count(self, request: Request, code: str, started: float) -> None:
-        self._observer.request(request.verb, request.method, code, self._clock.monotonic() - started)
+        if self._observe is not None:
+            self._observe(request.verb, request.method, code, self._clock.monotonic() - started)
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int, request: Request) -> bytes:

@@ -26,7 +26,7 @@ from controller.runtime.backoff import retry_delay
 from controller.runtime.clock import Clock, Timer
 from controller.runtime.queue.delays import Delays
 from controller.runtime.queue.flows import Flow, Flows
-from controller.runtime.queue.observer import QueueObserver, Unobserved
+from controller.runtime.queue.observer import QueueObserver
 
 K = TypeVar("K", bound=Hashable)
 
@@ -74,7 +74,7 @@ class WorkQueue(Generic[K]):
         self.name = name
         self._now = clock.monotonic
         self._clock = clock
-        self._observer: QueueObserver = observer or Unobserved()
+        self._observer = observer or QueueObserver()
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries out, guards nothing
         self._waiting: Flows[K] = Flows()
         self._delays: Delays[K] = Delays()

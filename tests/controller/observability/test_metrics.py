@@ -64,7 +64,7 @@ def used() -> Metrics:
     queue.retried()
     for gauge in (found.queue_depth, found.queue_unfinished, found.queue_longest):
         read_at_scrape(gauge, lambda: 1.0, "refresh")
-    found.api().request("patch", "PATCH", "200", 0.1)
+    found.api_request("patch", "PATCH", "200", 0.1)
     found.request("acr", "push", 200, 0.1)
     found.matched(3)
     found.refreshed("Warehouse", "persisted")

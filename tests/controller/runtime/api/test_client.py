@@ -13,7 +13,7 @@ from tests.support.apiserver import ApiServer, Connection
 
 
 class Requests:
-    """Records what a RequestObserver is told."""
+    """Records the requests that a client reports."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str, str]] = []
@@ -48,7 +48,7 @@ def test_paths(resource: Resource, args: tuple[str | None, ...], path: str) -> N
 async def test_row_01_lists_are_consistent_and_lean() -> None:
     """A list carries no version, asks for JSON without managed fields, uncompressed, and for its page."""
     observer = Requests()
-    async with ApiServer(apiserver.page([])) as server, connected(server, observer=observer) as client:
+    async with ApiServer(apiserver.page([])) as server, connected(server, observe=observer.request) as client:
         await client.list_page(WAREHOUSES, limit=500)
         await client.list_page(
             SECRETS, namespace="demo", field_selector="metadata.name=s", limit=7, continue_token="a/b=="
@@ -176,7 +176,7 @@ async def test_a_refused_connection_is_counted_as_an_error() -> None:
     observer = Requests()
     async with ApiServer(apiserver.reset) as server:
         pass
-    async with connected(server, observer=observer) as client:
+    async with connected(server, observe=observer.request) as client:
         with pytest.raises(errors.ConnectionFailed):
             await client.get(WAREHOUSES, namespace="demo", name="app")
         with pytest.raises(errors.ConnectionFailed):
