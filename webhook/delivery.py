@@ -6,7 +6,6 @@ answered only when nothing is outstanding, or when the journal holds what is. Kn
 
 import asyncio
 import functools
-import re
 import traceback
 from collections.abc import Coroutine, Iterable, Sequence
 from http import HTTPStatus
@@ -20,13 +19,12 @@ from webhook.answers import Answer
 from webhook.arrival import Arrival, Subject
 from webhook.limits import REPLY_SECONDS, REPOSITORY_CHARACTERS, Limits
 from webhook.ports import Dispatcher, Refresh, WebhookMetrics
+from webhook.redaction import without_credentials
 
 log = structlog.get_logger()
 
 HURRY_SECONDS = 0.5
 """With less than this left of the reply budget the journal writes the row at once: a 202 will need it."""
-
-_USER_INFO = re.compile(r"//[^/]*@")
 
 
 class Journal(Protocol):
@@ -272,11 +270,8 @@ def log_fault(arrival: Arrival, error: BaseException) -> None:
 
 
 def printable(subjects: Sequence[Subject]) -> str:
-    """Return what a delivery is about, fit for a log line: bounded, and without user info."""
-    url = subjects[0].url
-    if "@" in url:
-        url = _USER_INFO.sub("//", url)
-    text = clean(url)
+    """Return what a delivery is about, fit for a log line: bounded, and without credentials."""
+    text = clean(without_credentials(subjects[0].url))
     return text if len(subjects) == 1 else f"{text} and {len(subjects) - 1} more"
 
 

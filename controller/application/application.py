@@ -150,6 +150,7 @@ class Application:
         self._admin.start()
         manager.at_end("admin", self._admin.close)
         log.info("starting", version=self._version, admin_port=self._admin.port)
+        manager.start("journal", self._journal.run())
         self._informers.start(manager)
         manager.start("events", self._events.run())
         if self._certificate is not None:
@@ -163,11 +164,10 @@ class Application:
         refreshing = manager.start("refresher", self._refresher.controller.run())
         publishing = manager.start("status", self._status.controller.run())
         manager.start("status reports", self._status.report_unreadable())
-        await self._resume()
+        manager.start("resume", self._resume())
         self._server.start()
         manager.at_end("server", lambda: self._server.finished(0.0))
         self._ready = True
-        manager.start("sign of life", self._report_life())
         log.info("serving", port=self._server.port, tls=self._certificate is not None)
         await manager.stopping.wait()
         await self._stop(manager, refreshing, publishing)
@@ -180,15 +180,16 @@ class Application:
             log.warning("secrets_not_read_in_time", seconds=SECRETS_PATIENCE)
 
     async def _resume(self) -> None:
-        """Refresh again what the journal has as unfinished, or as received just before the end."""
+        """Refresh again what the journal has as unfinished, or as received just before the end.
+
+        Then report signs of life: not before, since the next process looks back from the last one.
+        """
         count = 0
         async for arrival, owed in self._journal.to_resume(window=WINDOW):
             self._deliveries.resume(arrival, owed=owed)
             count += 1
         if count:
             log.info("deliveries_resumed", count=count)
-
-    async def _report_life(self) -> None:
         while True:
             self._journal.sign_of_life(self._clock.time() - self._informers.silent())
             await self._clock.sleep(SIGN_OF_LIFE_SECONDS)

@@ -1,6 +1,7 @@
 """``kargo-azure-receiver deliveries``: lists what came in and what became of it, from a data folder.
 
-Reads only: beside a running receiver, after a crash, and from a folder that can't be written.
+Reads only: beside a running receiver, after a crash, and from a folder that can't be written. A file that is
+no journal, or a hostile one, is one line of error.
 """
 
 import argparse
@@ -10,26 +11,36 @@ import json
 import os
 import re
 import sqlite3
+import stat
 import sys
+import time
 import urllib.parse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
+from controller.cli.table import table, write
 from webhook.arrival import Subject
 from webhook.journal.schema import FILE_NAME, MIGRATIONS
 from webhook.outcome import Outcome
+from webhook.redaction import without_credentials
 
+NOTHING_MATCHED, FAILED = 3, 2
+"""Exit codes."""
 DEFAULT_LIMIT = 50
-READ_SECONDS = 5.0
+BUSY_SECONDS = 5.0
 """How long to wait for a receiver that is just recovering its file after a crash."""
+READ_SECONDS = 30.0
+"""How long one query may take: a full journal takes one or two."""
+LONGEST_VALUE = 16 * 1024 * 1024
+"""Bytes of one value: a delivery's subjects are as long as the body of a request at the most."""
 REPOSITORY_WIDTH = 70
 """Characters of a repository in the table; ``-o json`` has all of them."""
+HEADER = ("ID", "RECEIVED", "RECEIVER", "EVENT", "REPOSITORY", "MATCHED", "REFRESHED", "TOOK", "OUTCOME")
 
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://(?:[^/@]*@)?")
-_subjects = msgspec.json.Decoder(tuple[Subject, ...])
 
 
 class HistoryError(Exception):
@@ -40,7 +51,7 @@ class Entry(NamedTuple):
     """One delivery and its outcome."""
 
     id: str
-    received: float
+    received: Annotated[float, msgspec.Meta(ge=0, lt=1e11)]
     """Unix time in seconds."""
     receiver: str
     source: str
@@ -53,7 +64,7 @@ class Entry(NamedTuple):
     refreshed: int
     rejected: int
     outcome: Outcome
-    seconds: float | None
+    seconds: Annotated[float, msgspec.Meta(ge=-1e11, lt=1e11)] | None
     """From its arrival until nothing of it was outstanding; None while something is."""
 
 
@@ -71,13 +82,10 @@ def read(
     with or without scheme and user. Raises HistoryError.
     """
     path = folder / FILE_NAME
-    if not folder.is_dir():
-        raise HistoryError(f"{folder} is not a folder")
-    if not path.exists():
-        raise HistoryError(f"{folder} holds no journal: {FILE_NAME} is missing")
     found: list[Entry] = []
     wanted = _bare(repository) if repository else None
     try:
+        _require_files(path)
         with contextlib.closing(_open(path)) as database:
             for entry in _entries(database, receiver, outcome):
                 if wanted and not any(wanted in _bare(subject.url) for subject in entry.subjects):
@@ -85,9 +93,25 @@ def read(
                 if limit is not None and len(found) >= limit:
                     break
                 found.append(entry)
-    except (sqlite3.Error, msgspec.MsgspecError) as error:
+    except OSError as error:
+        raise HistoryError(f"cannot read {folder}: {error.strerror}") from error
+    except (sqlite3.Error, msgspec.MsgspecError, RecursionError) as error:
         raise HistoryError(f"cannot read {path}: {' '.join(str(error).split())}") from error
     return found
+
+
+def _require_files(path: Path) -> None:
+    """Raise HistoryError or OSError unless there is a journal; a FIFO, say, would be waited for."""
+    if not path.parent.is_dir():
+        raise HistoryError(f"{path.parent} is not a folder")
+    for suffix in ("", "-wal", "-shm"):
+        file = path.with_name(path.name + suffix)
+        try:
+            if not stat.S_ISREG(file.stat().st_mode):
+                raise HistoryError(f"cannot read {file}: it is not a regular file")
+        except FileNotFoundError:
+            if not suffix:
+                raise HistoryError(f"{path.parent} holds no journal: {FILE_NAME} is missing") from None
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -104,13 +128,19 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _connect(location: str) -> sqlite3.Connection:
-    database = sqlite3.connect(location, uri=True, timeout=READ_SECONDS, isolation_level=None)
+    database = sqlite3.connect(location, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    deadline = time.monotonic() + READ_SECONDS
     try:
+        database.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
+        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
         (version,) = database.execute("PRAGMA user_version").fetchone()
         if not 0 < version <= len(MIGRATIONS):
             raise sqlite3.DatabaseError(
                 f"its schema version is {version}, this release reads up to {len(MIGRATIONS)}"
             )
+        kind = database.execute("SELECT type FROM sqlite_master WHERE name = 'delivery'").fetchone()
+        if kind != ("table",):
+            raise sqlite3.DatabaseError("it holds no table of deliveries")
     except BaseException:
         database.close()
         raise
@@ -125,36 +155,11 @@ def _entries(database: sqlite3.Connection, receiver: str | None, outcome: Outcom
         (receiver, outcome.value if outcome else None),
     )
     for row in rows:
-        (
-            id_,
-            received,
-            name,
-            source,
-            event,
-            sender_id,
-            tried,
-            subjects,
-            matched,
-            refreshed,
-            rejected,
-            became,
-            seconds,
-        ) = row
-        yield Entry(
-            id=id_,
-            received=received,
-            receiver=name,
-            source=source,
-            event=event,
-            sender_id=sender_id,
-            delivery_count=tried,
-            subjects=_subjects.decode(subjects),
-            matched=matched,
-            refreshed=refreshed,
-            rejected=rejected,
-            outcome=Outcome(became),
-            seconds=seconds,
-        )
+        subjects = msgspec.json.decode(row[7]) if isinstance(row[7], str) else None
+        entry = msgspec.convert((*row[:7], subjects, *row[8:]), Entry)
+        # An earlier release took less out of URLs before it kept them.
+        safe = tuple(Subject(kind, without_credentials(url)) for kind, url in entry.subjects)
+        yield entry._replace(subjects=safe)
 
 
 def _bare(url: str) -> str:
@@ -162,57 +167,36 @@ def _bare(url: str) -> str:
     return _SCHEME.sub("", url.strip().lower()).rstrip("/").removesuffix(".git")
 
 
-def table(entries: Sequence[Entry]) -> str:
-    """Return the entries as a table for a terminal, of which every character is printable."""
-    rows = [("ID", "RECEIVED", "RECEIVER", "EVENT", "REPOSITORY", "MATCHED", "REFRESHED", "TOOK", "OUTCOME")]
-    rows += [
-        (
-            entry.id,
-            _when(entry.received),
-            entry.receiver,
-            f"{entry.source}/{entry.event}",
-            _repository(entry.subjects),
-            str(entry.matched),
-            str(entry.refreshed),
-            "" if entry.seconds is None else _took(entry.seconds),
-            entry.outcome.value,
-        )
-        for entry in entries
-    ]
-    clean = [[_printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*clean, strict=True)]
-    return "".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n"
-        for row in clean
-    )
-
-
-def as_json(entries: Sequence[Entry]) -> str:
-    """Return the entries as a JSON list, in ASCII: control characters are escaped."""
+def _cells(entry: Entry) -> tuple[str, ...]:
     return (
-        json.dumps(
-            [
-                {
-                    "id": entry.id,
-                    "received": _when(entry.received),
-                    "receiver": entry.receiver,
-                    "source": entry.source,
-                    "event": entry.event,
-                    "senderId": entry.sender_id,
-                    "deliveryCount": entry.delivery_count,
-                    "subjects": [{"kind": subject.kind, "url": subject.url} for subject in entry.subjects],
-                    "matched": entry.matched,
-                    "refreshed": entry.refreshed,
-                    "rejected": entry.rejected,
-                    "outcome": entry.outcome.value,
-                    "seconds": entry.seconds,
-                }
-                for entry in entries
-            ],
-            indent=2,
-        )
-        + "\n"
+        entry.id,
+        _when(entry.received),
+        entry.receiver,
+        f"{entry.source}/{entry.event}",
+        _repository(entry.subjects),
+        str(entry.matched),
+        str(entry.refreshed),
+        "" if entry.seconds is None else _took(entry.seconds),
+        entry.outcome.value,
     )
+
+
+def _as_json(entry: Entry) -> dict[str, object]:
+    return {
+        "id": entry.id,
+        "received": _when(entry.received),
+        "receiver": entry.receiver,
+        "source": entry.source,
+        "event": entry.event,
+        "senderId": entry.sender_id,
+        "deliveryCount": entry.delivery_count,
+        "subjects": [subject._asdict() for subject in entry.subjects],
+        "matched": entry.matched,
+        "refreshed": entry.refreshed,
+        "rejected": entry.rejected,
+        "outcome": entry.outcome.value,
+        "seconds": entry.seconds,
+    }
 
 
 def _when(seconds: float) -> str:
@@ -235,15 +219,6 @@ def _repository(subjects: Sequence[Subject]) -> str:
     url = subjects[0].url
     text = url if len(url) <= REPOSITORY_WIDTH else url[: REPOSITORY_WIDTH - 1] + "…"
     return text if len(subjects) == 1 else f"{text} and {len(subjects) - 1} more"
-
-
-def _printable(text: str) -> str:
-    """Replace what a terminal might obey, colours and text direction included."""
-    return (
-        text
-        if text.isprintable()
-        else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -271,7 +246,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """List deliveries; return the exit code: 0, or 2 with one line on stderr if there is nothing to read."""
+    """List deliveries; return the exit code: 0, 2 with one line on stderr, or 3 if no delivery matches."""
     try:
         if not arguments.data_dir:
             raise HistoryError("say where the journal is: --data-dir FOLDER, or DATA_DIR")
@@ -282,20 +257,30 @@ def run(arguments: argparse.Namespace) -> int:
             outcome=Outcome(arguments.outcome) if arguments.outcome else None,
             limit=arguments.limit or None,
         )
+        filtered = bool(arguments.receiver or arguments.repository or arguments.outcome)
+        if arguments.output == "json":
+            write(json.dumps([_as_json(entry) for entry in entries], indent=2) + "\n")
+        elif entries:
+            write(table(HEADER, map(_cells, entries)))
+        else:
+            write("no delivery matches\n" if filtered else "no deliveries yet\n")
     except HistoryError as error:
-        sys.stderr.write(f"kargo-azure-receiver: {error}\n")
-        return 2
-    try:
-        sys.stdout.write(as_json(entries) if arguments.output == "json" else table(entries))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader (``head``, say) has seen enough. Python must not fail once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+        return _fail(str(error))
+    except OSError as error:
+        return _fail(f"cannot write the list: {error.strerror}")
+    return 0 if entries or not filtered else NOTHING_MATCHED
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write(f"kargo-azure-receiver: {message}\n")
+    return FAILED
 
 
 def _limit(text: str) -> int:
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
     if number < 0:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is no number of deliveries")
     return number

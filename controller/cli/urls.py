@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from controller.cli import settings
+from controller.cli.table import table, write
 from controller.kargo.objects import (
     CLUSTER_CONFIG_NAME,
     CLUSTER_CONFIGS,
@@ -101,9 +102,11 @@ async def run(arguments: argparse.Namespace, environ: Mapping[str, str] = os.env
     finally:
         await client.close()
     if arguments.output == "json":
-        print(json.dumps([row._asdict() for row in rows], indent=2))  # noqa: T201
+        write(json.dumps([row._asdict() for row in rows], indent=2) + "\n")
     else:
-        _print_table(rows)
+        write(
+            table(("NAMESPACE", "RECEIVER", "URL", "PROBLEM"), rows) if rows else "no Azure receivers found\n"
+        )
     return FOUND_PROBLEMS if any(row.problem for row in rows) else 0
 
 
@@ -182,17 +185,6 @@ def _row(config: Config, state: ReceiverState, users: Mapping[str, Sequence[str]
     elif state.state is State.FAULTY:
         url = ""
     return Row(namespace, state.name, url, problem)
-
-
-def _print_table(rows: Sequence[Row]) -> None:
-    if not rows:
-        print("no Azure receivers found")  # noqa: T201
-        return
-    header = Row("NAMESPACE", "RECEIVER", "URL", "PROBLEM")
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(3)]
-    for row in [header, *rows]:
-        line = "  ".join(text.ljust(width) for text, width in zip(row[:3], widths, strict=True))
-        print(f"{line}  {row.problem}".rstrip())  # noqa: T201
 
 
 def _fail(message: str) -> int:

@@ -35,6 +35,10 @@ class NoJournal:
     def sign_of_life(self, seconds: float) -> None:
         """Do nothing."""
 
+    async def run(self) -> None:
+        """Do nothing, for ever."""
+        await asyncio.Event().wait()
+
     async def to_resume(self, window: float) -> AsyncIterator[tuple[Arrival, bool]]:
         """Yield nothing."""
         nothing: tuple[tuple[Arrival, bool], ...] = ()

@@ -19,7 +19,7 @@ from tests.support.manifests import (
     of_kind,
     workload,
 )
-from webhook.journal.requests import HistoryLimits
+from webhook.journal.file import HistoryLimits
 from webhook.journal.schema import WAL_BYTES
 
 ALL = pytest.mark.parametrize("overlay", ["base", *OVERLAYS])

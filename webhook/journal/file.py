@@ -2,49 +2,78 @@
 
 import contextlib
 import os
-import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import msgspec
 import structlog
 
 from webhook.arrival import Arrival, Subject
-from webhook.journal.requests import Batch, HistoryLimits, Record
-from webhook.journal.schema import (
-    CORRUPT,
-    FILE_NAME,
-    JournalError,
-    NewerSchemaError,
-    connect,
-    lock,
-    move_aside,
-    primary_code,
-    set_limit,
+from webhook.journal import schema
+from webhook.journal.schema import JournalError, NewerSchemaError, primary_code
+from webhook.journal.statements import (
+    ALIVE,
+    FINISH,
+    RECORD,
+    RESUMABLE,
+    TRIM_LARGEST,
+    TRIM_OLD,
+    UNFINISHED,
+    USED_BYTES,
+    End,
+    Row,
+    execute_rows,
 )
-from webhook.journal.statements import ALIVE, FINISH, RECORD, SUPERSEDE, TRIM, execute_rows
 
 log = structlog.get_logger()
 
 TRIM_ROWS = 500
-"""Finished rows removed per commit at the least: a few hundred KB of write-ahead log."""
-ROOM_ATTEMPTS = 20
-"""How often so many rows are removed to make room in a full database before its writer is refused."""
-RESERVE = 8 * 1024 * 1024
-"""Bytes of the database that only outcomes may fill: to change a row SQLite writes it anew before it frees
-the old one, and a row is as long as the body of a request at the most."""
-TEXT = 300
-"""Characters kept of a sender's id or event type."""
+"""Finished rows removed at a time for their age: a few hundred KB of write-ahead log."""
+LARGE_ROWS = 20
+"""Finished rows removed at a time when all take too much: only large ones do before they are too many."""
 AGE_CHECK_SECONDS = 60.0
 """Between two looks for finished deliveries that are too old, each of which may read the whole history."""
+SLICE_ROWS = 200
+"""Rows read at a time at start: what is done with them takes a few ms of the event loop."""
+SLICE_BYTES = 1024 * 1024
+"""Bytes of subjects from which on no more rows are read at a time; one row alone may be larger."""
 
-_USER_INFO = re.compile(rb"(?i)(\"https?://)[^/\"]*@")
-"""A user and a password, or a token: never stored, and not looked at when repositories are compared."""
-
-_encode = msgspec.json.Encoder().encode
 _subjects = msgspec.json.Decoder(tuple[Subject, ...])
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLimits:
+    """How much is kept."""
+
+    finished: int = 100_000
+    """Finished deliveries; at 250 bytes each about 30 MB. The Project with most of them gives way first."""
+    seconds: float = 7 * 24 * 3600.0
+    """Age of a finished delivery, from its arrival."""
+    bytes: int = 192 * 1024 * 1024
+    """Of the database and of a file moved aside: when they take more, finished deliveries give way. A commit
+    and the write-ahead log come on top: some MB each."""
+    unfinished: int = 128 * 1024 * 1024
+    """Bytes of unfinished deliveries, as ``size_of`` counts them: fewer than ``bytes``, so that there
+    is room for them once all else has given way."""
+    project: int = 1024 * 1024
+    """Of those, what each Project may have although others take all."""
+
+
+IN_MEMORY = HistoryLimits(finished=10_000, bytes=64 * 1024 * 1024, unfinished=32 * 1024 * 1024)
+"""Limits of a journal without a folder."""
+
+
+class Resumable(NamedTuple):
+    """A delivery of an earlier process."""
+
+    seq: int
+    owed: bool
+    """Whether it is unfinished."""
+    size: int
+    arrival: Arrival
 
 
 class JournalFile:
@@ -65,9 +94,12 @@ class JournalFile:
         self.finished = 0
         self.moved_aside = 0
         """Files moved aside by this process."""
+        self.found: Mapping[str, int] = {}
+        """Bytes of unfinished deliveries that earlier processes left, by Project."""
         self.last_alive: float | None = None
-        """The sign of life that was found at the opening."""
+        """The sign of life that was found at the opening, Unix seconds."""
         self._last_row = 0
+        self._aside = 0
 
     @classmethod
     def open(cls, folder: Path | None, limits: HistoryLimits, now: float) -> Self:
@@ -76,9 +108,9 @@ class JournalFile:
         A full disk is no reason to fail: the first write tries again. Raises JournalError for a folder that
         is missing, can't be written, or is in use by another receiver.
         """
-        self = cls(folder and folder / FILE_NAME, limits)
+        self = cls(folder and folder / schema.FILE_NAME, limits)
         if folder is not None:
-            self._lock = lock(folder)
+            self._lock = schema.lock(folder)
         try:
             self._connect(now)
         except (sqlite3.Error, OSError) as error:
@@ -91,143 +123,116 @@ class JournalFile:
 
     def close(self) -> None:
         """Close the database; it stays a complete one whatever happens."""
-        if self._database is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._database.close()
-            self._database = None
+        self._disconnect()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
-    def write(self, batch: Batch, now: float) -> None:
-        """Write and commit all of it, or nothing. Raises sqlite3.Error or OSError."""
-        for _ in range(ROOM_ATTEMPTS):
-            try:
-                return self._write(batch, now)
-            except sqlite3.DatabaseError as error:
-                code = primary_code(error)
-                if code in CORRUPT:
-                    self._begin_anew(now, "corrupt", str(error))
-                elif code != sqlite3.SQLITE_FULL:
-                    raise
-                elif not self._make_room(now):
-                    if batch.records:
-                        raise
-                    return self._write_into_reserve(batch, now)
-        return self._write(batch, now)
+    def write(self, rows: Sequence[Row], ends: Sequence[End], alive: float | None, now: float) -> None:
+        """Write and commit all of it, or nothing. Raises sqlite3.Error or OSError.
 
-    def resumable(self, window: float, now: float) -> list[tuple[int, bool]]:
-        """Return the rows to match again, oldest first, each with whether it is unfinished.
-
-        Those are the unfinished ones, and of the finished ones that came ``window`` seconds before the last
-        sign of life or later, the latest of each receiver and subject. Raises sqlite3.Error or OSError.
+        ``alive`` is a sign of life to be written; ``now`` is Unix time.
         """
-        since = min(self.last_alive, now) - window if self.last_alive is not None else 0.0
-        database = self._connect(now)
-        rows = dict.fromkeys(
-            (row for (row,) in database.execute("SELECT seq FROM delivery WHERE outcome IS NULL")), True
-        )
-        recent = database.execute(
-            "SELECT max(seq) FROM delivery WHERE received >= ?"
-            " GROUP BY receiver, subjects ORDER BY 1 DESC LIMIT ?",
-            (since, self._limits.resumed),
-        )
-        for (row,) in recent:
-            rows.setdefault(row, False)
-        return sorted((row, owed) for row, owed in rows.items() if row <= self._last_row)
+        try:
+            self._write(rows, ends, alive, now)
+        except sqlite3.DatabaseError as error:
+            if primary_code(error) not in schema.CORRUPT:
+                raise
+            self._begin_anew(now, "corrupt", str(error))
+            self._write(rows, ends, alive, now)
 
-    def read(self, rows: Sequence[int], now: float) -> list[tuple[int, Arrival]]:
-        """Return the deliveries in these rows, in the rows' order, without those that are gone meanwhile."""
-        found = self._connect(now).execute(
-            "SELECT seq, subjects, received, tried, id, receiver, source, event, sender_id FROM delivery"
-            " WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq",
-            (_encode(rows).decode(),),
-        )
-        return [
-            (row, Arrival(id_, name, source, event, sender_id, _subjects.decode(subjects), received, tried))
-            for row, subjects, received, tried, id_, name, source, event, sender_id in found
-        ]
+    def resumable(self, after: int, since: float, now: float) -> list[Resumable]:
+        """Return a slice of what earlier processes left, the oldest first; nothing if that was all.
+
+        That is, behind row ``after``, all that is unfinished, and the finished ones received at ``since``
+        (Unix time) or later. Raises sqlite3.Error or OSError.
+        """
+        found: list[Resumable] = []
+        left = SLICE_BYTES
+        database = self._connect(now)
+        with contextlib.closing(database.execute(RESUMABLE, (after, self._last_row, since))) as rows:
+            for seq, owed, size, subjects, id_, receiver, source, event, sender_id, received, tried in rows:
+                about = _subjects.decode(subjects)
+                arrival = Arrival(id_, receiver, source, event, sender_id, about, received, tried)
+                found.append(Resumable(seq, bool(owed), size, arrival))
+                left -= len(subjects)
+                if left <= 0 or len(found) >= SLICE_ROWS:
+                    break
+        return found
 
     def _connect(self, now: float) -> sqlite3.Connection:
         if self._database is not None:
             return self._database
         try:
-            database = connect(self._path, self._limits.bytes)
+            database = schema.connect(self._path)
         except NewerSchemaError as error:
             self._begin_anew(now, "newer", f"schema version {error} is of a later release")
-            database = connect(self._path, self._limits.bytes)
+            database = schema.connect(self._path)
         except sqlite3.DatabaseError as error:
-            if primary_code(error) not in CORRUPT:
+            if primary_code(error) not in schema.CORRUPT:
                 raise
             self._begin_anew(now, "corrupt", str(error))
-            database = connect(self._path, self._limits.bytes)
+            database = schema.connect(self._path)
         self._database = database
+        self._aside = schema.moved_aside_bytes(self._path)
         database.execute("BEGIN IMMEDIATE")  # shows now, not later, that it can be written
-        total, finished, last = database.execute(
+        total, self.finished, self._last_row = database.execute(
             "SELECT count(*), count(outcome), ifnull(max(seq), 0) FROM delivery"
         ).fetchone()
-        self.finished, self.pending, self._last_row = finished, total - finished, last
+        self.pending = total - self.finished
+        self.found = dict(database.execute(UNFINISHED).fetchall())
         alive = database.execute("SELECT time FROM sign_of_life").fetchone()
         self.last_alive = alive and alive[0]
         database.execute("COMMIT")
         return database
 
-    def _begin_anew(self, now: float, why: str, error: str) -> None:
+    def _disconnect(self) -> None:
         if self._database is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._database.close()
             self._database = None
+
+    def _begin_anew(self, now: float, why: str, error: str) -> None:
+        self._disconnect()
         self.moved_aside += 1
         self.pending = self.finished = self._last_row = 0
-        kept_as = move_aside(self._path, why, now) if self._path is not None else None
-        log.error("journal_moved_aside", why=why, error=error, kept_as=str(kept_as))
+        kept_as = None
+        if self._path is not None:
+            kept_as = schema.move_aside(self._path, why, now, self._limits.bytes // 4)
+        log.error("journal_moved_aside", why=why, error=error, kept_as=kept_as and str(kept_as))
 
-    def _write(self, batch: Batch, now: float) -> None:
+    def _write(self, rows: Sequence[Row], ends: Sequence[End], alive: float | None, now: float) -> None:
         database = self._connect(now)
-        recorded = finished = superseded = 0
         with _transaction(database):
-            if batch.records:
-                recorded = execute_rows(database, RECORD, map(_row, batch.records))
-            if batch.finishes:
-                finished = execute_rows(database, FINISH, batch.finishes)
-            if batch.supersedes:
-                superseded = database.executemany(SUPERSEDE, batch.supersedes).rowcount
-            if batch.alive is not None:
-                database.execute(ALIVE, (batch.alive,))
-            over = finished + superseded
-            gone = self._trim(database, over, now)
-        self.pending += recorded - over
-        self.finished += over - gone
-
-    def _write_into_reserve(self, batch: Batch, now: float) -> None:
-        database = self._connect(now)
-        set_limit(database, self._limits.bytes + RESERVE)
-        try:
-            self._write(batch, now)
-        finally:
-            set_limit(database, self._limits.bytes)
+            recorded = execute_rows(database, RECORD, rows)
+            finished = execute_rows(database, FINISH, ends)
+            if alive is not None:
+                database.execute(ALIVE, (alive,))
+            gone = self._trim(database, finished, now)
+        self.pending += recorded - finished
+        self.finished += finished - gone
 
     def _trim(self, database: sqlite3.Connection, more: int, now: float) -> int:
-        """Remove some of the finished deliveries that are too many or too old; return how many."""
+        """Remove the finished deliveries that are too many, and some that are too old; return how many."""
+        gone = 0
         limit = self._limits.finished
-        if self.finished + more > limit:
-            # One hundredth at a time, and at least as many as are being added: looking for the oldest passes
-            # over every unfinished row before them, which should not happen in each commit.
-            excess = self.finished + more - limit + limit // 100
-            return _delete(database, min(excess, max(TRIM_ROWS, 2 * more)))
-        if now < self._next_age_check:
-            return 0
-        gone = _delete(database, TRIM_ROWS, before=now - self._limits.seconds)
-        if gone < TRIM_ROWS:
-            self._next_age_check = now + AGE_CHECK_SECONDS
+        while (excess := self.finished + more - gone - limit) > 0 or self._is_full(database):
+            # Some more than needed, since the whole history is read for it.
+            rows = excess + limit // 20 if excess > 0 else LARGE_ROWS
+            largest = database.execute(TRIM_LARGEST, (rows,)).rowcount
+            if not largest:
+                break
+            gone += largest
+        if now >= self._next_age_check or now < self._next_age_check - AGE_CHECK_SECONDS:
+            old = database.execute(TRIM_OLD, (now - self._limits.seconds, TRIM_ROWS)).rowcount
+            gone += old
+            if old < TRIM_ROWS:
+                self._next_age_check = now + AGE_CHECK_SECONDS
         return gone
 
-    def _make_room(self, now: float) -> bool:
-        database = self._connect(now)
-        with _transaction(database):
-            gone = _delete(database, TRIM_ROWS)
-        self.finished -= gone
-        return gone > 0
+    def _is_full(self, database: sqlite3.Connection) -> bool:
+        (used,) = database.execute(USED_BYTES).fetchone()
+        return bool(used > self._limits.bytes - self._aside)
 
 
 @contextlib.contextmanager
@@ -241,33 +246,3 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
             with contextlib.suppress(sqlite3.Error):
                 database.execute("ROLLBACK")
         raise
-
-
-def _delete(database: sqlite3.Connection, rows: int, before: float = float("inf")) -> int:
-    return database.execute(TRIM, (before, rows)).rowcount
-
-
-def _row(record: Record) -> tuple[object, ...]:
-    arrival, matched = record
-    try:
-        subjects = _encode(arrival.subjects)
-    except UnicodeEncodeError:
-        subjects = _encode([Subject(kind, _text(url)) for kind, url in arrival.subjects])
-    if b"@" in subjects:
-        subjects = _USER_INFO.sub(rb"\1", subjects)
-    return (
-        arrival.id,
-        arrival.received,
-        arrival.receiver,
-        arrival.source,
-        _text(arrival.event[:TEXT]),
-        _text(arrival.sender_id[:TEXT]),
-        arrival.delivery_count,
-        subjects.decode(),
-        matched,
-    )
-
-
-def _text(text: str) -> str:
-    """Return a sender's text without what UTF-8 can't hold: one row must not fail those beside it."""
-    return text if text.isascii() else text.encode(errors="replace").decode()

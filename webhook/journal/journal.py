@@ -4,40 +4,39 @@ What is promised: once the future of ``record`` says True, the delivery is found
 same folder, though this one is killed at any moment. (SQLite, WAL, ``synchronous = NORMAL``: what is
 committed was handed to the operating system, and only a crash of the node can take it back.)
 
-One thread writes (journal_writer.py). All that was asked for while it was busy becomes one commit, and one
-call wakes those who wait for it: the cost of a delivery falls as their number grows. The event loop never
-waits for the disk. It hands over rows a moment after they came, sooner if somebody waits for one, and
-outcomes with the next rows or a little later: the thread takes turns with the loop in running Python, so
-that each time it wakes costs both of them (docs/performance.md).
+``run`` writes, in a thread of its own, so that the event loop never waits for the disk. What was asked for
+while it was busy or at rest becomes one commit, and one call wakes those who wait for it: the cost of a
+delivery falls as their number grows. Rows rest a moment, less if an answer waits for one, and outcomes a
+little longer: the thread takes turns with the loop in running Python, so that each commit costs both of them.
 
 If the journal can't be written, ``record`` says False and ``failing`` is True; each further request is tried
 again, and outcomes are kept until they can be written. A file that is corrupt is moved aside and a new one
-begun; see journal_schema.py for older and newer versions.
+begun; see schema.py for older and newer versions.
 """
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
+import math
+import sqlite3
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import NamedTuple, Self
 
 import msgspec
 import structlog
 
+from controller.runtime.clock import Clock, SystemClock, Timer
 from webhook.arrival import Arrival
-from webhook.journal.file import JournalFile
-from webhook.journal.requests import IN_MEMORY, Finish, HistoryLimits, Record, Supersede
+from webhook.gate import project_of
+from webhook.journal.file import IN_MEMORY, HistoryLimits, JournalFile
 from webhook.journal.schema import JournalError
-from webhook.journal.writer import Asked, Close, Query, Request, WallClock, Writer
-from webhook.outcome import outcome_of
+from webhook.journal.statements import End, Row, row_of, size_of
+from webhook.journal.thread import DaemonThread
+from webhook.journal.unfinished import Unfinished
+from webhook.outcome import Outcome, outcome_of
 
 __all__ = ["HistoryLimits", "Journal", "JournalError"]
 
-T = TypeVar("T")
-
-QUEUED = 50_000
-"""Requests that wait for the disk at the most; one more delivery is not kept. A disk that hangs must not use
-up the memory; the server's own limit of requests in progress is far below."""
 RECORD_SECONDS = 0.1
 """How long a row waits for others to be written with. Whoever has its answer by then needed no row. A process
 that dies meanwhile leaves the sender without an answer."""
@@ -45,88 +44,121 @@ AWAITED_SECONDS = 0.02
 """The same from the moment on at which an answer waits for the row."""
 OUTCOME_SECONDS = 0.2
 """How long an outcome waits for a row to be written with. One that is lost costs a refresh too many."""
-RESUMED_AT_ONCE = 500
-"""Deliveries read at a time at start."""
+RETRY_SECONDS = 1.0
+"""Between attempts to write outcomes while the journal can't be written."""
+IDLE_SECONDS = 60.0
+"""Between commits when nothing happens: the sign of life is written, old deliveries are removed."""
+CLOSE_SECONDS = 5.0
+"""How long ``close`` waits for a disk that hangs."""
+REPORT_SECONDS = 60.0
+"""Between two log lines about one trouble."""
+COMMIT_BYTES = 8 * 1024 * 1024
+"""Of subjects in one commit: the write-ahead log must hold all of it."""
+RESUMED_BYTES = 16 * 1024 * 1024
+"""Of deliveries resumed and not finished, as ``size_of`` counts them: the rest waits on the disk."""
 
 log = structlog.get_logger()
 
 
-class _SystemClock:
-    def time(self) -> float:
-        return time.time()
+class _Commit(NamedTuple):
+    """What is being written."""
+
+    rows: Sequence[tuple[Row, "asyncio.Future[bool]"]]
+    ends: Sequence[End]
+    alive: float | None
+    result: "asyncio.Future[None]"
 
 
 class Journal:
     """Deliveries and their outcome. Its methods belong to the event loop, and none but ``close`` waits.
 
-    Requests take effect in the order in which they are made.
+    What is asked for takes effect in the order in which it was asked for. A Project may have as many bytes of
+    unfinished deliveries as all others leave free: so there is always room for others.
     """
 
-    def __init__(self, writer: Writer, clock: WallClock) -> None:
-        self._writer = writer
+    def __init__(self, file: JournalFile, thread: DaemonThread, limits: HistoryLimits, clock: Clock) -> None:
+        self._file = file
+        self._thread = thread
+        self._limits = limits
         self._clock = clock
         self._loop = asyncio.get_running_loop()
+        self._rows: deque[tuple[Row, asyncio.Future[bool]]] = deque()
+        self._ends: list[End] = []
+        self._alive: float | None = None
+        self._writing: _Commit | None = None
         self._closing = False
-        self._outgoing: list[Request] = []
-        """What the writer was not handed yet, in order; then ``_hand_over`` is scheduled."""
-        self._soon: asyncio.TimerHandle | None = None
-        self._later: asyncio.TimerHandle | None = None
+        self._wake = asyncio.Event()
+        self._due = math.inf
+        self._timer: Timer | None = None
+        self._unfinished = Unfinished(most=limits.unfinished, each=limits.project)
+        for project, size in file.found.items():
+            self._unfinished.hold(project, size)
+        self._reported: dict[str, float] = {}
+        """When (monotonic seconds) a trouble was last logged."""
+        self.failures = 0
+        """How often writing has failed."""
+        self.last_error: str | None = None
+        """Why writing failed the last time, in one line; None if it did not."""
 
     @classmethod
     async def open(
-        cls, folder: Path | None, *, clock: WallClock | None = None, limits: HistoryLimits | None = None
+        cls, folder: Path | None, *, clock: Clock | None = None, limits: HistoryLimits | None = None
     ) -> Self:
         """Open the journal of a folder that exists; with None, one in memory that promises nothing.
 
         Raises JournalError for a folder that is missing, can't be written, or is used by another receiver.
         """
-        clock = clock or _SystemClock()
-        writer = Writer(folder, limits or (IN_MEMORY if folder is None else HistoryLimits()), clock)
-        await writer.opened
-        return cls(writer, clock)
+        clock = clock or SystemClock()
+        limits = limits or (IN_MEMORY if folder is None else HistoryLimits())
+        thread = DaemonThread("journal")
+        loop = asyncio.get_running_loop()
+        file = await loop.run_in_executor(thread, JournalFile.open, folder, limits, clock.time())
+        return cls(file, thread, limits, clock)
 
     @property
     def pending(self) -> int:
         """Unfinished deliveries in the journal."""
-        return self._writer.pending
-
-    @property
-    def failing(self) -> bool:
-        """Whether the last attempt to write failed."""
-        return self._writer.error is not None
-
-    @property
-    def last_error(self) -> str | None:
-        """Why it failed, in one line; None if it did not."""
-        return self._writer.error
-
-    @property
-    def failures(self) -> int:
-        """How often writing has failed."""
-        return self._writer.failures
+        return self._file.pending
 
     @property
     def moved_aside(self) -> int:
         """How many unreadable files were moved aside."""
-        return self._writer.moved_aside
+        return self._file.moved_aside
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last attempt to write failed."""
+        return self.last_error is not None
+
+    async def run(self) -> None:
+        """Write what is asked for, until cancelled. Raises only what is no fault of the disk."""
+        while True:
+            self._write_within(IDLE_SECONDS)
+            await self._wake.wait()
+            self._wake.clear()
+            self._due = math.inf
+            await self._commit()
 
     def record(self, arrival: Arrival, matched: int) -> "asyncio.Future[bool]":
         """Keep a delivery. The result says whether it is committed; it is never an exception."""
         committed: asyncio.Future[bool] = self._loop.create_future()
-        if self._closing or self._writer.queued() + len(self._outgoing) >= QUEUED:
+        row, project = row_of(arrival, matched), project_of(arrival.receiver)
+        size = size_of(row)
+        if self._closing:
+            committed.set_result(False)
+        elif not self._unfinished.fits(project, size):
+            self._report("journal_share_used_up", project=project)
             committed.set_result(False)
         else:
-            self._outgoing.append(Asked(Record(arrival, matched), committed))
-            if self._soon is None:
-                self._soon = self._loop.call_later(RECORD_SECONDS, self._hand_over)
+            self._unfinished.add(arrival.id, project, size)
+            self._rows.append((row, committed))
+            self._write_within(RECORD_SECONDS)
         return committed
 
     def hasten(self) -> None:
-        """Say that somebody waits for a row that was asked for."""
-        soon = self._soon
-        if soon is not None and soon.when() - self._loop.time() > AWAITED_SECONDS:
-            soon.cancel()
-            self._soon = self._loop.call_later(AWAITED_SECONDS, self._hand_over)
+        """Note that an answer waits for a row that was asked for."""
+        if self._rows:
+            self._write_within(AWAITED_SECONDS)
 
     def finish(self, delivery: str, *, matched: int, persisted: int, rejected: int, seconds: float) -> None:
         """Note that nothing of a delivery is outstanding, ``seconds`` after its arrival.
@@ -134,63 +166,126 @@ class Journal:
         Written later if it can't be now. No effect on a delivery that was superseded.
         """
         outcome = outcome_of(matched, persisted, rejected)
-        self._put(Finish(outcome.value, persisted, rejected, seconds, matched, delivery))
+        self._end(End(delivery, outcome.value, persisted, rejected, seconds, matched))
 
     def supersede(self, delivery: str, by: Sequence[str]) -> None:
         """Note that others carry what was outstanding. No effect unless each of them has a row."""
-        self._put(Supersede(msgspec.json.encode(by).decode(), delivery))
+        self._end(End(delivery, Outcome.SUPERSEDED.value, superseded_by=msgspec.json.encode(by).decode()))
 
     def sign_of_life(self, seconds: float) -> None:
         """Note until when (Unix time) all Warehouses were known; written along with the next commit."""
-        self._writer.alive = seconds
+        self._alive = seconds
 
     async def to_resume(self, window: float) -> AsyncIterator[tuple[Arrival, bool]]:
-        """Yield what earlier processes left to be matched again, the oldest first.
+        """Yield what earlier processes left to be matched again, the oldest first, a slice at a time.
 
-        Each with whether it is unfinished. The finished ones among them came later than ``window`` seconds
-        before the last sign of life: of each receiver and subject the latest. Yields nothing, and logs why,
-        if the journal can't be read.
+        Each with whether it is unfinished; the finished ones came later than ``window`` seconds before the
+        last sign of life. Waits while too much of what it yielded is unfinished. Ends, and logs why, if the
+        journal can't be read.
         """
-        try:
-            rows = await self._ask(lambda file: file.resumable(window, self._clock.time()))
-            for start in range(0, len(rows), RESUMED_AT_ONCE):
-                part = dict(rows[start : start + RESUMED_AT_ONCE])
-
-                def read(file: JournalFile, part: dict[int, bool] = part) -> list[tuple[int, Arrival]]:
-                    return file.read([*part], self._clock.time())
-
-                for row, arrival in await self._ask(read):
-                    yield arrival, part[row]
-        except Exception as error:  # noqa: BLE001 - a receiver that can't look back must still look ahead
-            log.error("journal_not_readable", error=" ".join(str(error).split()))
+        now = self._clock.time()
+        alive = self._file.last_alive
+        since = min(alive, now) - window if alive is not None else 0.0
+        after = 0
+        while True:
+            try:
+                found = await self._loop.run_in_executor(
+                    self._thread, self._file.resumable, after, since, now
+                )
+            except (sqlite3.Error, OSError, msgspec.MsgspecError) as error:
+                # A receiver that can't look back must still look ahead.
+                log.error("journal_not_readable", error=" ".join(str(error).split()))
+                return
+            if not found:
+                return
+            after = found[-1].seq
+            for _, owed, size, arrival in found:
+                if owed:
+                    self._unfinished.resume(arrival.id, project_of(arrival.receiver), size)
+                yield arrival, owed
+                await asyncio.sleep(0)  # others' turn: an earlier release kept deliveries of many subjects
+            await self._unfinished.resumed_below(RESUMED_BYTES)
 
     async def close(self) -> None:
-        """Write what is queued, and close the file. A disk that hangs makes this hang."""
-        if not self._closing:
-            self._put(Close())
-            self._hand_over()
-            self._closing = True
-        await asyncio.shield(self._writer.ended)
-
-    def _put(self, request: Finish | Supersede | Close) -> None:
+        """Write what is queued, and close the file; give up after ``CLOSE_SECONDS``."""
         if self._closing:
             return
-        self._outgoing.append(request)
-        if self._later is None:
-            self._later = self._loop.call_later(OUTCOME_SECONDS, self._hand_over)
+        self._closing = True
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                while self._writing is not None or self._rows or self._ends:
+                    await self._commit()
+                    if self.failing and not self._rows:
+                        break
+                await self._loop.run_in_executor(self._thread, self._file.close)
+        except TimeoutError:
+            log.error("journal_not_closed", seconds=CLOSE_SECONDS)
+        if self._ends:
+            log.error("journal_outcomes_dropped", count=len(self._ends))
 
-    def _hand_over(self) -> None:
-        for handle in (self._soon, self._later):
-            if handle is not None:
-                handle.cancel()
-        self._soon = self._later = None
-        requests, self._outgoing = self._outgoing, []
-        self._writer.put(requests)
+    def _end(self, end: End) -> None:
+        if self._unfinished.end(end.id) and not self._closing:
+            self._ends.append(end)
+            self._write_within(OUTCOME_SECONDS)
 
-    async def _ask(self, run: Callable[[JournalFile], T]) -> T:
-        if self._closing:
-            raise JournalError("the journal is closed")
-        result: asyncio.Future[T] = self._loop.create_future()
-        self._outgoing.append(Query(run, result))
-        self._hand_over()
-        return await result
+    def _write_within(self, seconds: float) -> None:
+        due = self._clock.monotonic() + seconds
+        if due < self._due:
+            self._due = due
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._clock.call_later(seconds, self._wake.set)
+
+    async def _commit(self) -> None:
+        """Write what is queued; or, if an earlier call was cancelled meanwhile, see its commit to the end."""
+        commit = self._writing = self._writing or self._begin()
+        await asyncio.wait((commit.result,))  # which is not cancelled if this is
+        if self._writing is not commit:
+            return  # another call, which waited beside this one, has seen to it
+        self._writing = None
+        error = commit.result.exception()
+        for _, committed in commit.rows:
+            if not committed.done():
+                committed.set_result(error is None)
+        if error is None:
+            if self._alive == commit.alive:
+                self._alive = None
+            if self.failing:
+                self.last_error = None
+                self._reported.clear()
+                log.info("journal_write_recovered", pending=self.pending)
+        else:
+            self._failed(commit, error)
+        if self._rows:
+            self._write_within(0.0)
+
+    def _begin(self) -> _Commit:
+        rows, left = [], COMMIT_BYTES
+        while self._rows and left > 0:
+            rows.append(self._rows.popleft())
+            left -= len(rows[-1][0].subjects)
+        ends, self._ends = self._ends, []
+        written = [row for row, _ in rows]
+        result = self._loop.run_in_executor(
+            self._thread, self._file.write, written, ends, self._alive, self._clock.time()
+        )
+        return _Commit(rows, ends, self._alive, result)
+
+    def _failed(self, commit: _Commit, error: BaseException) -> None:
+        refused = {row.id for row, _ in commit.rows}
+        for delivery in refused:
+            self._unfinished.end(delivery)
+        self._ends[:0] = [end for end in commit.ends if end.id not in refused]
+        if not isinstance(error, sqlite3.Error | OSError):
+            raise error
+        self.failures += 1
+        self.last_error = " ".join(str(error).split())
+        self._report("journal_write_failed", error=self.last_error, kind=type(error).__name__)
+        if self._ends:
+            self._write_within(RETRY_SECONDS)
+
+    def _report(self, event: str, **more: object) -> None:
+        now = self._clock.monotonic()
+        if now - self._reported.get(event, -math.inf) >= REPORT_SECONDS:
+            self._reported[event] = now
+            log.error(event, **more)

@@ -9,12 +9,9 @@ import datetime
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Sequence
 from pathlib import Path
-
-import structlog
-
-log = structlog.get_logger()
 
 FILE_NAME = "deliveries.sqlite3"
 LOCK_NAME = "deliveries.lock"
@@ -53,6 +50,10 @@ WAL_BYTES = 8 * 1024 * 1024
 BUSY_SECONDS = 10.0
 """How long a write waits for another process's: nobody but a person with a SQLite shell takes that lock."""
 
+LOCK_SECONDS = 10.0
+"""How long to wait for another receiver to leave the folder: a Pod deleted by force may still be ending."""
+LOCK_POLL_SECONDS = 0.1
+
 CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -86,10 +87,9 @@ def migrate(database: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS
             raise
 
 
-def connect(path: Path | None, max_bytes: int) -> sqlite3.Connection:
+def connect(path: Path | None) -> sqlite3.Connection:
     """Open (and create) the database, or one in memory; check and migrate it. In autocommit mode.
 
-    ``max_bytes`` is the most the database may take, its write-ahead log not included.
     Raises NewerSchemaError, and what sqlite3 raises: also for a file damaged anywhere.
     """
     database = sqlite3.connect(
@@ -107,49 +107,63 @@ def connect(path: Path | None, max_bytes: int) -> sqlite3.Connection:
             error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise error
         migrate(database)
-        set_limit(database, max_bytes)
     except BaseException:
         database.close()
         raise
     return database
 
 
-def set_limit(database: sqlite3.Connection, max_bytes: int) -> None:
-    """Set the most the database may take from now on, if it does not take more already."""
-    (page_size,) = database.execute("PRAGMA page_size").fetchone()
-    database.execute(f"PRAGMA max_page_count = {max(16, max_bytes // page_size)}")
-
-
-def move_aside(path: Path, why: str, now: float) -> Path:
+def move_aside(path: Path, why: str, now: float, max_bytes: int) -> Path | None:
     """Rename the file and its companions to ``<name>.<why>-<UTC time>``; return the new path.
 
-    Raises OSError.
+    The one that was moved aside before is deleted. So is this one, and None returned, if it is larger than
+    ``max_bytes``. Raises OSError.
     """
+    for earlier in _moved_aside(path):
+        earlier.unlink()
     stamp = datetime.datetime.fromtimestamp(now, datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
     target = path.with_name(f"{path.name}.{why}-{stamp}")
-    number = 0
-    while target.exists():
-        number += 1
-        target = path.with_name(f"{path.name}.{why}-{stamp}-{number}")
-    for suffix in ("-wal", "-shm", ""):  # the database last: dying in between, the rest is done by the next
-        source = path.with_name(path.name + suffix)
-        if source.exists():
-            source.rename(target.with_name(target.name + suffix))
-    return target
+    # The database last: if the process dies in between, the rest is done by the next.
+    sources = [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "")]
+    sources = [source for source in sources if source.exists()]
+    keep = sum(source.stat().st_size for source in sources) <= max_bytes
+    for source in sources:
+        if keep:
+            source.rename(target.with_name(source.name.replace(path.name, target.name)))
+        else:
+            source.unlink()
+    return target if keep else None
+
+
+def moved_aside_bytes(path: Path | None) -> int:
+    """Return how much the files take that were moved aside; 0 for no path. Raises OSError."""
+    return sum(file.stat().st_size for file in _moved_aside(path)) if path is not None else 0
+
+
+def _moved_aside(path: Path) -> list[Path]:
+    return [*path.parent.glob(f"{path.name}.corrupt-*"), *path.parent.glob(f"{path.name}.newer-*")]
 
 
 def lock(folder: Path) -> int:
     """Keep other receivers out of the folder until the descriptor is closed.
 
+    Waits ``LOCK_SECONDS`` for one that is about to end, as the Pod before this one may be.
     Raises JournalError: also for a folder that is missing or can't be written.
     """
     try:
         descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise JournalError(f"cannot use {folder} for the journal: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise JournalError(f"cannot use {folder} for the journal: another receiver is using it") from error
-    return descriptor
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if time.monotonic() < deadline:
+                time.sleep(LOCK_POLL_SECONDS)
+                continue
+            os.close(descriptor)
+            raise JournalError(
+                f"cannot use {folder} for the journal: another receiver is using it"
+            ) from error
+        return descriptor

@@ -8,29 +8,115 @@ import functools
 import itertools
 import sqlite3
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
+import msgspec
+
+from webhook.arrival import Arrival, Subject
+from webhook.redaction import without_credentials
+
+TEXT = 300
+"""Characters kept of a sender's id or event type."""
 AT_ONCE = 32
 """Rows in one statement at the most. The rest goes by powers of two: six texts to be prepared, not 32."""
+
+
+class Row(NamedTuple):
+    """A delivery, once understood; field by field the parameters of ``RECORD``."""
+
+    id: str
+    received: float
+    receiver: str
+    source: str
+    event: str
+    sender_id: str
+    tried: int | None
+    subjects: str
+    """JSON."""
+    matched: int
+
+
+class End(NamedTuple):
+    """What became of a delivery; field by field the parameters of ``FINISH``."""
+
+    id: str
+    outcome: str
+    persisted: int = 0
+    rejected: int = 0
+    duration: float | None = None
+    matched: int | None = None
+    """None leaves it as it was recorded."""
+    superseded_by: str | None = None
+    """Ids of the deliveries that carry what was outstanding, a JSON list."""
+
 
 RECORD = (
     "INSERT INTO delivery (id, received, receiver, source, event, sender_id, tried, subjects, matched)"
     " VALUES {rows} ON CONFLICT DO NOTHING"
 )
-FINISH = (
-    "UPDATE delivery SET outcome = it.column1, persisted = it.column2, rejected = it.column3,"
-    " duration = it.column4, matched = it.column5 FROM (VALUES {rows}) AS it"
-    " WHERE delivery.id = it.column6 AND delivery.outcome IS NULL"
+FINISH = (  # a superseded one only once all that carry it have a row
+    "UPDATE delivery SET outcome = it.column2, persisted = it.column3, rejected = it.column4,"
+    " duration = it.column5, matched = ifnull(it.column6, matched), superseded_by = it.column7"
+    " FROM (VALUES {rows}) AS it WHERE delivery.id = it.column1 AND delivery.outcome IS NULL"
+    " AND (it.column7 IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(it.column7) AS carrier"
+    " WHERE NOT EXISTS (SELECT 1 FROM delivery AS row WHERE row.id = carrier.value)))"
 )
-SUPERSEDE = (  # only once all that carry it have a row
-    "UPDATE delivery SET outcome = 'superseded', superseded_by = ?1 WHERE id = ?2 AND outcome IS NULL"
-    " AND NOT EXISTS (SELECT 1 FROM json_each(?1) AS carrier"
-    " WHERE NOT EXISTS (SELECT 1 FROM delivery AS row WHERE row.id = carrier.value))"
+ALIVE = "INSERT INTO sign_of_life VALUES (1, ?) ON CONFLICT DO UPDATE SET time = excluded.time"
+
+PROJECT = "substr(receiver, 1, instr(receiver, '/') - 1)"
+SUBJECT_BYTES = 1024
+"""What one subject takes beside its text while its delivery is unfinished."""
+SIZE = (  # what ``size_of`` returns
+    "length(CAST(subjects AS BLOB))"
+    f" + {SUBJECT_BYTES} * (length(subjects) - length(replace(subjects, '[', '')))"
 )
-TRIM = (
+
+UNFINISHED = f"SELECT {PROJECT}, sum({SIZE}) FROM delivery WHERE outcome IS NULL GROUP BY 1"  # noqa: S608
+RESUMABLE = (
+    f"SELECT seq, outcome IS NULL, {SIZE}, subjects, id, receiver, source, event, sender_id, received, tried"  # noqa: S608
+    " FROM delivery WHERE seq > ? AND seq <= ? AND (outcome IS NULL OR received >= ?) ORDER BY seq"
+)
+TRIM_OLD = (
     "DELETE FROM delivery WHERE seq IN"
     " (SELECT seq FROM delivery WHERE outcome IS NOT NULL AND received < ? ORDER BY seq LIMIT ?)"
 )
-ALIVE = "INSERT INTO sign_of_life VALUES (1, ?) ON CONFLICT DO UPDATE SET time = excluded.time"
+TRIM_LARGEST = (  # the oldest of the Project whose finished deliveries take most: no other pays for its flood
+    "DELETE FROM delivery WHERE seq IN"  # noqa: S608
+    f" (SELECT seq FROM delivery WHERE outcome IS NOT NULL AND {PROJECT} ="
+    f" (SELECT {PROJECT} FROM delivery WHERE outcome IS NOT NULL GROUP BY 1"
+    " ORDER BY sum(length(subjects) + 256) DESC LIMIT 1) ORDER BY seq LIMIT ?)"
+)
+USED_BYTES = (
+    "SELECT (page_count - freelist_count) * page_size"
+    " FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()"
+)
+
+
+def row_of(arrival: Arrival, matched: int) -> Row:
+    """Return the row of a delivery, without credentials and with what a sender wrote cut to ``TEXT``."""
+    subjects = [Subject(kind, _storable(without_credentials(url))) for kind, url in arrival.subjects]
+    return Row(
+        arrival.id,
+        arrival.received,
+        arrival.receiver,
+        arrival.source,
+        _storable(arrival.event[:TEXT]),
+        _storable(arrival.sender_id[:TEXT]),
+        arrival.delivery_count,
+        msgspec.json.encode(subjects).decode(),
+        matched,
+    )
+
+
+def size_of(row: Row) -> int:
+    """Return how many bytes an unfinished delivery counts for; its memory is a few times that."""
+    text = row.subjects
+    return len(text if text.isascii() else text.encode()) + SUBJECT_BYTES * text.count("[")
+
+
+def _storable(text: str) -> str:
+    """Return a sender's text without what UTF-8 can't hold: one row must not fail those beside it."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def execute_rows(database: sqlite3.Connection, statement: str, rows: Iterable[Sequence[object]]) -> int:

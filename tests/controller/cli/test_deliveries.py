@@ -17,12 +17,12 @@ import pytest
 from controller.cli import deliveries as history
 from controller.cli.deliveries import HistoryError
 from tests.support.deliveries import arrival
-from webhook.journal.file import JournalFile
-from webhook.journal.requests import Batch, Finish, HistoryLimits, Record, Supersede
+from tests.support.journal import NOW, record
+from webhook.journal.file import HistoryLimits, JournalFile
 from webhook.journal.schema import FILE_NAME
+from webhook.journal.statements import End, row_of
 from webhook.outcome import Outcome, outcome_of
 
-NOW = 1_800_000_000.0
 GIT = "https://dev.azure.com/org/Team%20A/_git/Web"
 
 
@@ -30,24 +30,22 @@ GIT = "https://dev.azure.com/org/Team%20A/_git/Web"
 def running(tmp_path: Path) -> Iterator[JournalFile]:
     """The journal of a running receiver: its newest rows are in the write-ahead log only."""
     file = JournalFile.open(tmp_path, HistoryLimits(), NOW)
+    two = arrival("d3", ("image", "other.azurecr.io/a"), ("image", "x.io/y"), received=NOW + 2)
     file.write(
-        Batch(
-            records=[
-                Record(arrival("d1", ("image", "registry.azurecr.io/team/app")), 3),
-                Record(arrival("d2", ("git", GIT), receiver="cluster/all", received=NOW + 1.5), 2),
-                Record(
-                    arrival("d3", ("image", "other.azurecr.io/a"), ("image", "x.io/y"), received=NOW + 2), 0
-                ),
-                Record(arrival("d4", ("git", "https://dev.azure.com/org/p/_git/r"), received=NOW + 3), 5),
-                Record(arrival("d5", received=NOW + 4), 1),
-            ],
-            finishes=[
-                Finish("refreshed", 3, 0, 0.0124, 3, "d1"),
-                Finish("partly_rejected", 1, 1, 75.26, 2, "d2"),
-                Finish("unmatched", 0, 0, 0.0, 0, "d3"),
-            ],
-            supersedes=[Supersede('["d4"]', "d5")],
-        ),
+        [
+            row_of(arrival("d1", ("image", "registry.azurecr.io/team/app")), 3),
+            row_of(arrival("d2", ("git", GIT), receiver="cluster/all", received=NOW + 1.5), 2),
+            row_of(two, 0),
+            row_of(arrival("d4", ("git", "https://dev.azure.com/org/p/_git/r"), received=NOW + 3), 5),
+            row_of(arrival("d5", received=NOW + 4), 1),
+        ],
+        [
+            End("d1", "refreshed", 3, 0, 0.0124, 3),
+            End("d2", "partly_rejected", 1, 1, 75.26, 2),
+            End("d3", "unmatched", 0, 0, 0.0, 0),
+            End("d5", "superseded", superseded_by='["d4"]'),
+        ],
+        None,
         NOW,
     )
     yield file
@@ -124,10 +122,19 @@ def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_filters(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], ids: str) -> None:
-    """By receiver, repository, outcome and number."""
-    assert deliveries("--data-dir", str(tmp_path), *arguments) == 0
-    rows = capsys.readouterr().out.splitlines()[1:]
+    """By receiver, repository, outcome and number; the exit code tells scripts that nothing matched."""
+    assert deliveries("--data-dir", str(tmp_path), *arguments) == (0 if ids else 3)
+    header, *rows = capsys.readouterr().out.splitlines()
     assert [row.split()[0] for row in rows] == ids.split()
+    assert header.startswith("ID ") if ids else header == "no delivery matches"
+
+
+@pytest.mark.parametrize(("output", "text"), [("table", "no deliveries yet\n"), ("json", "[]\n")])
+def test_an_empty_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str], output: str, text: str) -> None:
+    """A receiver that has just been installed: nothing is wrong."""
+    JournalFile.open(tmp_path, HistoryLimits(), NOW).close()
+    assert deliveries("--data-dir", str(tmp_path), "-o", output) == 0
+    assert capsys.readouterr().out == text
 
 
 @pytest.mark.parametrize("output", ["table", "json"])
@@ -138,7 +145,7 @@ def test_nothing_a_sender_writes_reaches_the_terminal_as_a_command(
     evil = "".join(map(chr, range(1, 32))) + "\x7f\x9b31m\u202e\u2028\u200b"
     file = JournalFile.open(tmp_path, HistoryLimits(), NOW)
     hostile = replace(arrival("a", ("image", f"evil{evil}")), event=evil, sender_id=evil)
-    file.write(Batch(records=[Record(hostile, 1)]), NOW)
+    record(file, hostile)
     assert deliveries("--data-dir", str(tmp_path), "-o", output) == 0
     text = capsys.readouterr().out
     assert all(character.isprintable() or character == "\n" for character in text)
@@ -151,7 +158,7 @@ def test_long_repositories_are_cut_in_the_table_only(
 ) -> None:
     """One delivery with a URL of a megabyte does not make the table useless."""
     file = JournalFile.open(tmp_path, HistoryLimits(), NOW)
-    file.write(Batch(records=[Record(arrival("a", ("image", "x" * 1_000_000)), 1)]), NOW)
+    record(file, arrival("a", ("image", "x" * 1_000_000)))
     file.close()
     deliveries("--data-dir", str(tmp_path))
     assert len(capsys.readouterr().out) < 1000
@@ -163,11 +170,11 @@ CRASH = """
 import os, signal, sys
 from pathlib import Path
 from tests.support.deliveries import arrival
-from webhook.journal.file import JournalFile
-from webhook.journal.requests import Batch, HistoryLimits, Record
+from tests.support.journal import record
+from webhook.journal.file import HistoryLimits, JournalFile
 
 file = JournalFile.open(Path(sys.argv[1]), HistoryLimits(), 0.0)
-file.write(Batch(records=[Record(arrival("a"), 1)]), 0.0)
+record(file, arrival("a"), now=0.0)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -190,7 +197,7 @@ def test_a_folder_copied_away_and_write_protected(running: JournalFile, tmp_path
     assert not (tmp_path / f"{FILE_NAME}-wal").exists()
     # Root is not stopped by permissions: a read-only file system would be. It is what SQLite then says.
     (tmp_path / f"{FILE_NAME}-wal").mkdir()
-    with pytest.raises(HistoryError, match="cannot read"):
+    with pytest.raises(HistoryError, match="it is not a regular file"):
         history.read(tmp_path)
     (tmp_path / f"{FILE_NAME}-wal").rmdir()
     tmp_path.chmod(0o555)
@@ -203,10 +210,10 @@ def test_a_folder_copied_away_and_write_protected(running: JournalFile, tmp_path
 def test_reading_does_not_hold_the_receiver_up(running: JournalFile, tmp_path: Path) -> None:
     """Neither blocks the other, and the reader sees what was committed last."""
     for number in range(20):
-        running.write(Batch(records=[Record(arrival(f"new {number}"), 1)]), NOW)
+        record(running, arrival(f"new {number}"))
         assert history.read(tmp_path, limit=1)[0].id == f"new {number}"
-    assert running._database is not None
-    assert running._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as other:
+        assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
 
 
 def test_the_folder_may_come_from_the_environment(
@@ -219,68 +226,11 @@ def test_the_folder_may_come_from_the_environment(
     running.close()
 
 
-def empty(folder: Path) -> None:
-    pass
-
-
-def garbage(folder: Path) -> None:
-    (folder / FILE_NAME).write_bytes(b"garbage " * 1000)
-
-
-def newer(folder: Path) -> None:
-    with contextlib.closing(sqlite3.connect(folder / FILE_NAME)) as database:
-        database.execute("PRAGMA user_version = 99")
-
-
-def no_database(folder: Path) -> None:
-    (folder / FILE_NAME).mkdir()
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        pytest.param(empty, f"holds no journal: {FILE_NAME} is missing", id="no file"),
-        pytest.param(garbage, "file is not a database", id="no database"),
-        pytest.param(newer, "its schema version is 99, this release reads up to 1", id="a later release's"),
-        pytest.param(no_database, "unable to open database file", id="a folder"),
-    ],
-)
-def test_what_can_not_be_read_is_one_clear_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], make: object, message: str
-) -> None:
-    """Exit code 2 and one line on stderr; nothing is created or changed."""
-    make(tmp_path)  # type: ignore[operator]
-    before = sorted(tmp_path.iterdir())
-    assert deliveries("--data-dir", str(tmp_path)) == 2
-    streams = capsys.readouterr()
-    assert streams.out == ""
-    assert streams.err.startswith("kargo-azure-receiver: ")
-    assert message in streams.err
-    assert streams.err.count("\n") == 1
-    assert sorted(tmp_path.iterdir()) == before
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        pytest.param([], "--data-dir FOLDER, or DATA_DIR", id="no folder given"),
-        pytest.param(["--data-dir", "/nowhere/at/all"], "/nowhere/at/all is not a folder", id="missing"),
-    ],
-)
-def test_a_missing_folder_is_one_clear_line(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
-) -> None:
-    """Which folder, and how to name another."""
-    monkeypatch.delenv("DATA_DIR", raising=False)
-    assert deliveries(*arguments) == 2
-    assert message in capsys.readouterr().err
-
-
 @pytest.mark.process
 def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
     """``deliveries | head -1`` ends without a stack trace."""
     with contextlib.closing(JournalFile.open(tmp_path, HistoryLimits(), NOW)) as file:
-        file.write(Batch(records=[Record(arrival(str(number)), 1) for number in range(5000)]), NOW)
+        record(file, *(arrival(str(number)) for number in range(5000)))
     script = (
         "import argparse, sys; from controller.cli import deliveries; parser = argparse.ArgumentParser();"
         "deliveries.add_arguments(parser); sys.exit(deliveries.run(parser.parse_args()))"
@@ -307,3 +257,52 @@ def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
 def test_outcomes(matched: int, persisted: int, rejected: int, outcome: Outcome) -> None:
     """What a finished delivery is called."""
     assert outcome_of(matched, persisted, rejected) is outcome
+
+
+@pytest.mark.parametrize("number", ["-1", "x", "1.5", "9" * 5000])
+def test_a_wrong_number_is_said_in_the_users_words(capsys: pytest.CaptureFixture[str], number: str) -> None:
+    """No name of a function of ours, and no number of a megabyte."""
+    with pytest.raises(SystemExit) as ended:
+        deliveries("--data-dir", "/", f"-n={number}")
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert ended.value.code == 2
+    assert error.endswith(f"argument -n/--limit: {number[:20]!r} is no number of deliveries")
+
+
+def test_credentials_that_an_earlier_release_kept_are_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Old rows are shown as new ones are kept."""
+    file = JournalFile.open(tmp_path, HistoryLimits(), NOW)
+    row = row_of(arrival("a"), 1)._replace(subjects='[["git","ssh://me:hush@h/x?token=hush"]]')
+    file.write([row], [], None, NOW)
+    file.close()
+    for output in ("table", "json"):
+        assert deliveries("--data-dir", str(tmp_path), "-o", output) == 0
+        text = capsys.readouterr().out
+        assert "ssh://me@h/x" in text
+        assert "hush" not in text
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("encoding", "output", "code"),
+    [("ascii", None, 0), ("utf-8", "/dev/full", 2)],
+    ids=["ascii", "full disk"],
+)
+def test_where_the_list_goes(tmp_path: Path, encoding: str, output: str | None, code: int) -> None:
+    """A terminal without the letters shows others; a file that can't be written is one line."""
+    with contextlib.closing(JournalFile.open(tmp_path, HistoryLimits(), NOW)) as file:
+        record(file, arrival("a", ("git", "https://h/größe")))
+    command = [sys.executable, "-m", "controller", "deliveries", "--data-dir", str(tmp_path)]
+    with open(output or os.devnull, "wb") as target:
+        ended = subprocess.run(
+            command,
+            stdout=target,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+            check=False,
+            text=True,
+        )
+    assert ended.returncode == code
+    assert ended.stderr.count("\n") == (1 if code else 0)

@@ -204,6 +204,22 @@ CASES = [
     ),
     pytest.param(
         Case(
+            "JournalMovedAside",
+            {ours("journal_moved_aside_total"): "1x10", ours("journal_moved_aside_total", pod="b"): "0x10"},
+            1,
+            {"severity": "warning", "namespace": "kargo", "pod": "a"},
+            "A journal could not be read",
+            "a began a new journal. What the old one held unfinished is not refreshed."
+            " Fires until the process ends.",
+        ),
+        id="journal-moved-aside-at-start",
+    ),
+    pytest.param(
+        Case("JournalMovedAside", {ours("journal_moved_aside_total"): "1 1 _ 0x10"}, 8, None),
+        id="journal-well-since-restart",
+    ),
+    pytest.param(
+        Case(
             "RequestsRejected",
             {ours("webhook_requests_total", 'source="azure-devops", event="git.push", code="400"'): "0+4x30"},
             20,

@@ -1,0 +1,34 @@
+"""What the commands print: aligned tables, of which every character is printable."""
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return lines with aligned columns for a terminal, which obeys nothing in them."""
+    lines = [[_printable(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n"
+        for line in lines
+    )
+
+
+def write(text: str) -> None:
+    """Write to standard output what its encoding has. Raises OSError, but not for a reader that has gone."""
+    out = sys.stdout
+    encoding = out.encoding or "utf-8"
+    try:
+        out.write(text.encode(encoding, "replace").decode(encoding))
+        out.flush()
+    except BrokenPipeError:
+        # The reader (``head``, say) has seen enough. Python must not fail once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+
+
+def _printable(text: str) -> str:
+    """Replace what a terminal might obey, colours and text direction included."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
