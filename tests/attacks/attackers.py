@@ -170,8 +170,44 @@ async def slow_bodies(attack: Attack) -> None:
     await attack.many(64, one)
 
 
+def _pushed(number: int) -> dict[str, object]:
+    """Return a push to the repository that the attacked Project's Warehouse of this number subscribes to."""
+    return {
+        "action": "push",
+        "target": {"repository": f"app-{number}"},
+        "request": {"host": "attacked.azurecr.io"},
+    }
+
+
+async def repositories(attack: Attack) -> None:
+    """One sender of requests for 2,000 repositories, as many as a batch may hold, with a Warehouse each."""
+    events = [
+        {"eventType": "Microsoft.ContainerRegistry.ImagePushed", "data": _pushed(number)}
+        for number in range(2000)
+    ]
+    body = json.dumps(events).encode()
+    await attack.many(1, lambda _: attack.post(attack.paths[0], body))
+
+
+async def pushes(attack: Attack) -> None:
+    """1,000 pushes at once, each to a repository of its own."""
+    bodies = [json.dumps(_pushed(number)).encode() for number in range(1000)]
+    await attack.many(len(bodies), lambda number: attack.post(attack.paths[0], bodies[number]))
+
+
 ATTACKS = {
-    each.__name__: each for each in (unread, refused, long_headers, batches, escapes, slots, slow_bodies)
+    each.__name__: each
+    for each in (
+        unread,
+        refused,
+        long_headers,
+        batches,
+        escapes,
+        slots,
+        slow_bodies,
+        repositories,
+        pushes,
+    )
 }
 
 

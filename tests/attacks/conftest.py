@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from e2e.controlplane import ControlPlane
-from e2e.kargo.project import Project, webhook_path
+from e2e.kargo.project import Project, image, webhook_path
 from tests.faults.stage import Stage
 from tests.support.background import Background
 from tests.support.memory_limit import memory_limit
@@ -90,7 +90,7 @@ def attack(
         yield lambda name, **options: _attack(stage, name, seconds, **options)
 
 
-def _attack(stage: Stage, name: str, seconds: float, *, files: int = 20_000) -> None:
+def _attack(stage: Stage, name: str, seconds: float, *, files: int = 20_000, warehouses: int = 0) -> None:
     honest, attacked = stage.field(repositories=4), stage.new_project().create()
     attacked.put_secret({"secret": SECOND}, "second-secret")
     attacked.put_receivers(
@@ -100,6 +100,8 @@ def _attack(stage: Stage, name: str, seconds: float, *, files: int = 20_000) -> 
         ]
     )
     paths = [attacked.path, webhook_path(attacked.name, "second", SECOND)]
+    for number in range(warehouses):
+        attacked.add_warehouse(f"w-{number}", image(f"attacked.azurecr.io/app-{number}"))
     receiver = stage.receiver("--log-level=error", wait=False)
     pid = receiver.process.pid
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (files, files))

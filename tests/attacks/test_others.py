@@ -15,3 +15,9 @@ def test_without_a_url(attack: Attack, name: str) -> None:
 def test_with_a_projects_urls(attack: Attack, name: str) -> None:
     """Somebody who has two URLs of one Project uses up that Project's share, and no more."""
     attack(name)
+
+
+@pytest.mark.parametrize(("name", "warehouses"), [("repositories", 2_000), ("pushes", 1_000)])
+def test_with_many_warehouses(attack: Attack, name: str, warehouses: int) -> None:
+    """Refreshes take turns by Project: those of somebody else do not wait for all that one has asked for."""
+    attack(name, warehouses=warehouses)
