@@ -121,7 +121,7 @@ class Application:
         limits = Limits()
         self._certificate = None
         if options.tls_cert is not None and options.tls_key is not None:
-            self._certificate = Certificate(options.tls_cert, options.tls_key, metrics=metrics)
+            self._certificate = Certificate(options.tls_cert, options.tls_key, metrics=metrics, clock=clock)
         self._deliveries = Deliveries(
             dispatcher, journal, metrics, clock=clock, reply_seconds=options.reply_timeout, limits=limits
         )

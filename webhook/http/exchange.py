@@ -70,7 +70,6 @@ class Exchange(httputil.HTTPMessageDelegate):
         self._size = 0
         self._discarded = 0
         self._entered = False
-        self._answered = False
         self._complete = False
         """The request has been read to its end."""
         self._over = False
@@ -84,7 +83,7 @@ class Exchange(httputil.HTTPMessageDelegate):
         headers: httputil.HTTPHeaders,
     ) -> None:
         """Have everything checked that can be checked without the body."""
-        if self._stream.stream.closed():
+        if self._sender.closed():
             # Tornado would go on with all that had been read before the connection was closed.
             self._stream.detach()
             return
@@ -109,7 +108,7 @@ class Exchange(httputil.HTTPMessageDelegate):
     def data_received(self, chunk: bytes) -> None:
         """Keep a piece of the body, or throw it away."""
         size = len(chunk)
-        if self._answered:
+        if self._sender.answered:
             self._discarded += size
             if self._discarded > self._endpoint.limits.discard:
                 self._end()
@@ -127,7 +126,7 @@ class Exchange(httputil.HTTPMessageDelegate):
     def finish(self) -> None:
         """Have a request carried out that has been read to its end."""
         self._complete = True
-        if self._answered:
+        if self._sender.answered:
             self._server.answers(self._connection, complete=True)
             self._end()
             return
@@ -150,13 +149,13 @@ class Exchange(httputil.HTTPMessageDelegate):
         """Forget a request that ended before its end: nothing was accepted yet."""
         self._drop_body()
         self._leave()
-        self._answered = self._over = True
+        self._sender.answered = self._over = True
 
     # --- the answer ---
 
     def overdue(self) -> None:
-        """Give up a body that takes too long."""
-        if not self._answered:
+        """Give up a body that takes too long. For the server."""
+        if not self._sender.answered:
             self._answer(answers.SLOW_BODY, closing=True)
         self._end()
 
@@ -177,7 +176,7 @@ class Exchange(httputil.HTTPMessageDelegate):
 
     def _answer(self, answer: Answer, *, closing: bool = False) -> None:
         """Write the answer; the connection stays open if the rest of the request can be read to its end."""
-        self._answered = self._sender.answered = True
+        self._sender.answered = True
         self._drop_body()
         self._leave()
         arrival = self._arrival

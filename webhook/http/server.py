@@ -13,7 +13,7 @@ import structlog
 from tornado import httputil, iostream
 from tornado.http1connection import HTTP1Connection, HTTP1ConnectionParameters, HTTP1ServerConnection
 
-from controller.runtime.clock import Clock, SystemClock, Timer
+from controller.runtime.clock import Timer
 from webhook import answers
 from webhook.endpoint import Endpoint, new_id
 from webhook.http.deadlines import Deadlines
@@ -72,11 +72,10 @@ class WebhookServer(httputil.HTTPServerConnectionDelegate):
         address: str,
         port: int,
         certificate: Certificate | None = None,
-        clock: Clock | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._limits = limits = endpoint.limits
-        self._clock = clock or SystemClock()
+        self._clock = endpoint.clock
         self._most = limits.open_connections
         self._listener = Listener(
             address, port, self._accepted, self._refusal, limits=self._limits, certificate=certificate

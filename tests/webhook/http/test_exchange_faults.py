@@ -30,6 +30,21 @@ async def test_sender_that_disconnects_changes_nothing() -> None:
         await until(lambda: site.server.connections == 0)
 
 
+async def test_unanswered_at_shutdown_goes_on() -> None:
+    """A sender that can't be answered in time costs nothing: the outcome still reaches the journal."""
+    refresh = FakeRefresh(1)
+    async with running(Site(refresh)) as site:
+        wire = await Wire.open(site.port)
+        await wire.send(request("POST", PATH, PUSH))
+        await until(lambda: site.dispatcher.dispatched)
+        site.server.stop_accepting()
+        assert not await site.server.finished(0.0)
+        assert await wire.closed() == b""
+        refresh.persist()
+        await until(lambda: site.journal.calls[-1][0] == "finish")
+        await wire.close()
+
+
 async def test_sender_that_has_ended_its_side_gets_its_answer() -> None:
     """A sender may say that it will send no more and wait for the answer, which then ends the connection."""
     refresh = FakeRefresh(1)
