@@ -223,12 +223,15 @@ class Deliveries:
     def resume(self, arrival: Arrival, *, owed: bool) -> None:
         """Match and refresh again, at start, a delivery that the journal holds.
 
-        ``owed`` says whether its row is an unfinished one; a finished one is resumed for the sake of
-        Warehouses that were not seen in time, and its row stays as it is. The oldest go first.
+        ``owed`` says whether its row is an unfinished one. A finished one is resumed for the sake of
+        Warehouses that were not seen in time. The oldest go first.
         """
+        if not owed:
+            self._dispatcher.remember(arrival.receiver, arrival.subjects, arrival.received)
+            return
         arrival.began = self.clock.monotonic() - max(0.0, self.clock.time() - arrival.received)
         recorded = asyncio.get_running_loop().create_future()
-        recorded.set_result(owed)
+        recorded.set_result(True)
         delivery = Delivery(self, arrival, self._dispatch(arrival), recorded)
         self.start(delivery, delivery.end())
 

@@ -88,6 +88,9 @@ class Dispatcher(Protocol):
         (nothing is matched then).
         """
 
+    def remember(self, receiver: str, subjects: Sequence[Subject], received: float) -> None:
+        """Refresh what a delivery that an earlier process finished may have missed, now or later."""
+
 
 class WebhookMetrics(Protocol):
     """What the public server counts. Labels are drawn from bounded sets."""

@@ -100,6 +100,7 @@ class Application:
             refresher=self._refresher,
             recent=RecentDeliveries(),
             silent=self._informers.silent,
+            refreshed=self._informers.refreshed,
             clock=clock,
         )
         self._informers.warehouse_index.on_enter(dispatcher.entered)

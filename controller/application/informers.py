@@ -7,6 +7,7 @@ from controller.kargo.objects import (
     PROJECT_CONFIGS,
     PROMOTIONS,
     WAREHOUSES,
+    Target,
     decode_config,
 )
 from controller.kargo.promotion import decode_promotion
@@ -94,6 +95,11 @@ class Informers:
     def silent(self) -> float:
         """Return for how many seconds the watch of Warehouses has given no sign of life."""
         return max(0.0, self._clock.monotonic() - self.warehouses.last_activity)
+
+    def refreshed(self, target: Target) -> float:
+        """Return the Unix time of a Warehouse's last refresh; 0 if it is not known, or for another kind."""
+        found = self.warehouses.store.get(target.namespace, target.name)
+        return found.refreshed if found is not None and found.target == target else 0.0
 
     def _secret_changed(self, ref: SecretRef) -> None:
         self.receivers.secret_changed(ref)

@@ -4,6 +4,7 @@ The index over Warehouses is a ``TargetIndex``, keyed by the repository keys of 
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -26,6 +27,8 @@ class Warehouse(msgspec.Struct, gc=False):
     """The value of the refresh annotation while Kargo has not handled it, else empty."""
     handled: str
     """While that is so: what Kargo has handled last; else empty."""
+    refreshed: float = 0.0
+    """Unix time in seconds that the refresh annotation names; 0 if there is none."""
 
     @property
     def namespace(self) -> str:
@@ -87,9 +90,8 @@ def decode_warehouse(raw: bytes | msgspec.Raw, known: Known) -> Warehouse:
     else:
         target = stored.target if stored is not None else Target("Warehouse", meta.namespace, meta.name)
         keys = tuple(dict.fromkeys(subscription_key(kind, url) for kind, url in _repositories(subscriptions)))
-    requested = meta.annotations.refresh if meta.annotations is not None else None
-    if not isinstance(requested, str) or requested == handled:
-        requested = ""
+    annotation = meta.annotations.refresh if meta.annotations is not None else None
+    requested = annotation if isinstance(annotation, str) and annotation != handled else ""
     return Warehouse(
         target=target,
         uid=meta.uid,
@@ -98,7 +100,16 @@ def decode_warehouse(raw: bytes | msgspec.Raw, known: Known) -> Warehouse:
         fingerprint=fingerprint,
         requested=requested,
         handled=handled if requested and isinstance(handled, str) else "",
+        refreshed=moment(annotation) if annotation else 0.0,
     )
+
+
+def moment(annotation: object) -> float:
+    """Return the Unix time in seconds that a refresh annotation names; 0 if it is no RFC 3339 timestamp."""
+    try:
+        return datetime.fromisoformat(annotation).timestamp() if isinstance(annotation, str) else 0.0
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def _repositories(raw: bytes) -> Iterator[tuple[str, str]]:

@@ -43,15 +43,20 @@ class Dispatcher:
         refresher: Refresher,
         recent: RecentDeliveries,
         silent: Callable[[], float],
+        refreshed: Callable[[Target], float],
         clock: Clock,
     ) -> None:
-        """Take ``silent``: for how many seconds the watch of Warehouses has given no sign of life."""
+        """Take ``silent``: for how many seconds the watch of Warehouses has given no sign of life.
+
+        And ``refreshed``: the Unix time of a target's last refresh by whomever, 0 if it is not known.
+        """
         self._warehouses = warehouses
         self._promotions = promotions
         self._refresher = refresher
         self._recent = recent
         self._clock = clock
         self._silent = silent
+        self._refreshed = refreshed
         self._pruned = 0.0
 
     def dispatch(
@@ -64,8 +69,7 @@ class Dispatcher:
         once; never raises for any text in them.
         """
         scope = scope_of(receiver)
-        # Ages are monotonic: the wall clock may jump while a delivery is remembered.
-        received = self._clock.monotonic() - max(0.0, self._clock.time() - received)
+        received = self._monotonic(received)
         since = self._since()
         if since - self._pruned >= PRUNE_SECONDS:
             self._pruned = since
@@ -94,6 +98,24 @@ class Dispatcher:
         if len(found) == 1:
             return keys[0], found[0]
         return keys[0], list(dict.fromkeys(target for targets in found for target in targets))
+
+    def remember(self, receiver: str, subjects: Sequence[Subject], received: float) -> None:
+        """Take up a delivery that an earlier process finished: it applies to late Warehouses only.
+
+        Those are the ones that enter its repository's key from now on; and those that entered after it was
+        matched, whose refresh may have been lost with that process. Whatever was refreshed since ``received``
+        (Unix time in seconds), by whomever, is not refreshed again.
+        """
+        scope, now = scope_of(receiver), self._clock.time()
+        at = self._monotonic(received)
+        for subject in subjects:
+            key, targets = self._match(scope, receiver, subject, at)
+            late = [target for target in targets if not received <= self._refreshed(target) <= now]
+            self._refresher.request(late, (scope, receiver, key), at)
+
+    def _monotonic(self, received: float) -> float:
+        """Return a Unix time on the monotonic clock: the wall clock may jump while it is remembered."""
+        return self._clock.monotonic() - max(0.0, self._clock.time() - received)
 
     def entered(self, key: str, target: Target) -> None:
         """Refresh a Warehouse that enters a key for which a delivery came lately (the index calls this)."""

@@ -5,7 +5,6 @@ whose two values differ for long belongs to a controller that is down, or to a s
 memory only for Warehouses with a refresh outstanding.
 """
 
-from datetime import datetime
 from typing import NamedTuple
 
 from controller.kargo.objects import Target
@@ -45,7 +44,7 @@ class HandledTracker:
     def added(self, obj: Warehouse) -> None:
         """Note a Warehouse that is outstanding when it is first seen."""
         if obj.requested:
-            self._ask(obj, self._clock.monotonic() - _age(obj.requested, self._clock.time()))
+            self._ask(obj, self._clock.monotonic() - _age(obj.refreshed, self._clock.time()))
 
     def updated(self, old: Warehouse, new: Warehouse) -> None:
         """Note what Kargo handled, or what somebody asked for."""
@@ -73,10 +72,7 @@ class HandledTracker:
         self._pending[obj.target] = _Pending(obj.requested, persisted, since, obj.handled)
 
 
-def _age(value: str, now: float) -> float:
-    """Return the seconds from the time that an annotation's value names to ``now``, Unix time; 0 if odd."""
-    try:
-        age = now - datetime.fromisoformat(value).timestamp()
-    except ValueError:
-        return 0.0
+def _age(refreshed: float, now: float) -> float:
+    """Return the seconds from a refresh to ``now``, both Unix times; 0 if they are odd."""
+    age = now - refreshed
     return age if 0.0 <= age <= 7 * 86_400 else 0.0

@@ -5,6 +5,7 @@ The reply timeout is short, so that much is answered 202 and still to be done wh
 
 import time
 
+from e2e.controlplane.waiting import eventually
 from tests.faults.stage import ANSWERS, Stage
 
 PATCHES_PER_SECOND = 800
@@ -38,7 +39,7 @@ def test_killed_during_a_fan_out(stage: Stage) -> None:
     left = 0
     with stage.sender(field, receiver) as sender:
         for _ in range(stage.scale(4, 20)):
-            sending = sender.begin([field.push("base")])
+            sending = sender.begin([field.push(next(iter(field.names)))])
             time.sleep(stage.rng.uniform(0.0, warehouses / PATCHES_PER_SECOND))
             receiver.kill()
             sender.all_sent(sending, 30.0)
@@ -50,3 +51,23 @@ def test_killed_during_a_fan_out(stage: Stage) -> None:
     stage.judge(account, allowed=TOLD)
     assert account.statuses[202] > 0
     assert left > 0
+
+
+def test_killed_at_rest(stage: Stage) -> None:
+    """What was refreshed before the kill is not refreshed again by the next process."""
+    field = stage.field()
+    receiver = stage.receiver("--log-level=info")
+    with stage.sender(field, receiver) as sender:
+        sender.all_sent(sender.begin(field.pushes(200, stage.rng)), 60.0)
+        account = stage.settle(sender)
+        time.sleep(1.0)  # the last outcomes are written a moment later
+        receiver.kill()
+        receiver.start()
+        eventually(lambda: "deliveries_resumed" in receiver.process.output())
+        sender.all_sent(
+            sender.begin([field.push(next(iter(field.names)))]), 30.0
+        )  # behind whatever would be refreshed again
+        patches = receiver.metric("kargo_azure_receiver_refresh_total", kind="Warehouse")
+    stage.report(f"{account.sent} deliveries; {patches:.0f} patches by the next process")
+    assert account.statuses == {200: 200}
+    assert patches == len(next(iter(field.names.values())))

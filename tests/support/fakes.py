@@ -95,7 +95,11 @@ class FakeDispatcher:
     def __init__(self, *refreshes: FakeRefresh) -> None:
         self.refreshes = list(refreshes)
         self.dispatched: list[tuple[str, tuple[Subject, ...], float, str]] = []
+        self.remembered: list[tuple[str, tuple[Subject, ...], float]] = []
         self.on_dispatch: Callable[[], None] = lambda: None
+
+    def remember(self, receiver: str, subjects: Sequence[Subject], received: float) -> None:
+        self.remembered.append((receiver, tuple(subjects), received))
 
     def dispatch(
         self, receiver: str, subjects: Sequence[Subject], received: float, *, delivery: str

@@ -162,18 +162,16 @@ async def test_unfinished_deliveries_are_taken_up_at_start() -> None:
     assert world.journal.calls == [("finish", "from-before")]
 
 
-async def test_finished_delivery_resumed_for_late_warehouses_never_stands_for_another() -> None:
-    """A finished row is not taken up again: a row that it supersedes stays until the work is done."""
-    owed, late = FakeRefresh(1), FakeRefresh(1)
-    world = World(owed, late)
-    world.deliveries.resume(arrival("owed"), owed=True)
-    world.dispatcher.on_dispatch = lambda: owed.supersede("late")
-    world.deliveries.resume(arrival("late"), owed=False)
+async def test_finished_delivery_is_resumed_for_late_warehouses_only() -> None:
+    """It is no delivery in progress: it stands for no other, and its row stays as it is."""
+    world = World()
+    finished = arrival("finished")
+    world.deliveries.resume(finished, owed=False)
     await world.clock.settle()
+    assert world.dispatcher.dispatched == []
+    assert world.dispatcher.remembered == [("kargo-demo/az", (IMAGE,), finished.received)]
     assert world.journal.calls == []
-    late.persist()
-    await world.clock.settle()
-    assert world.journal.calls == [("finish", "owed")]
+    assert len(world.deliveries) == 0
 
 
 async def test_resumed_delivery_took_its_time_since_it_came() -> None:

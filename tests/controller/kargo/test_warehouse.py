@@ -212,3 +212,26 @@ def test_requested_and_handled(annotation: Any, status: Any, requested: str, han
     """A refresh is outstanding while annotation and status differ."""
     found = decode(raw(GOOD, status=status, annotations={"kargo.akuity.io/refresh": annotation}))
     assert (found.requested, found.handled) == (requested, handled)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "refreshed"),
+    [
+        pytest.param("2027-01-15T08:00:00Z", 1_800_000_000.0, id="as Kargo writes it"),
+        pytest.param("2027-01-15T08:00:00.500000123Z", 1_800_000_000.5, id="as we write it"),
+        pytest.param("2027-01-15T09:00:00+01:00", 1_800_000_000.0, id="with a time zone"),
+        pytest.param("yesterday", 0.0, id="no time"),
+        pytest.param("0001-01-01T00:00:00Z", -62_135_596_800.0, id="the first of all times"),
+        pytest.param("", 0.0, id="empty"),
+        pytest.param(None, 0.0, id="none"),
+    ],
+)
+def test_when_it_was_refreshed(annotation: str | None, refreshed: float) -> None:
+    """The annotation names the time, handled or not."""
+    for handled in (annotation, "another"):
+        body = raw(
+            GOOD,
+            status={"lastHandledRefresh": handled},
+            annotations={"kargo.akuity.io/refresh": annotation} if annotation is not None else None,
+        )
+        assert decode(body).refreshed == refreshed

@@ -27,12 +27,15 @@ class Site(Refreshing):
         self.recent = RecentDeliveries()
         self.silent = 0.0
         """Seconds for which the watch has given no sign of life."""
+        self.refreshed: dict[Target, float] = {}
+        """Unix time of the last refresh of a target."""
         self.dispatcher = Dispatcher(
             warehouses=self.warehouses,
             promotions=self.promotions,
             refresher=self.refresher,
             recent=self.recent,
             silent=lambda: self.silent,
+            refreshed=lambda target: self.refreshed.get(target, 0.0),
             clock=self.clock,
         )
         self.warehouses.on_enter(self.dispatcher.entered)
@@ -239,3 +242,30 @@ async def test_deliveries_are_forgotten() -> None:
         await site.clock.advance(WINDOW + 1.0)
         await site.send("p/az", GIT_PUSH)
         assert len(site.recent) == 1
+
+
+# --- what an earlier process finished ---
+
+
+async def test_what_was_refreshed_since_a_delivery_came_is_not_refreshed_again() -> None:
+    """After a restart a finished delivery asks only for Warehouses whose refresh is older than it."""
+    async with Site() as site:
+        now = site.clock.time()
+        ages = {"since": 9.0, "at once": 10.0, "before": 10.5, "in the future": -1.0, "never": now}
+        for name, age in ages.items():
+            warehouse = site.subscribe("p", name, ("image", IMAGE))
+            site.refreshed[warehouse.target] = now - age
+        site.dispatcher.remember("p/az", (IMAGE_PUSH,), now - 10.0)
+        await site.clock.settle()
+        assert sorted(each.name for each in site.kube.requests) == ["before", "in the future", "never"]
+
+
+async def test_a_warehouse_that_is_seen_late_after_a_restart() -> None:
+    """What an earlier process finished is remembered for as long as what this one dispatches."""
+    async with Site() as site:
+        for name, age in (("young", WINDOW - 1.0), ("old", WINDOW + 1.0)):
+            subject = Subject("image", f"contoso.azurecr.io/{name}")
+            site.dispatcher.remember("p/az", (subject,), site.clock.time() - age)
+            site.subscribe("p", name, ("image", subject.url))
+        await site.clock.settle()
+        assert [each.name for each in site.kube.requests] == ["young"]

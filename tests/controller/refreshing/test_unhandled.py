@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from controller.kargo.objects import Target
-from controller.kargo.warehouse import Warehouse
+from controller.kargo.warehouse import Warehouse, moment
 from controller.observability.metrics import Metrics
 from controller.refreshing.unhandled import HandledTracker
 from tests.support.clock import FakeClock
@@ -30,7 +30,9 @@ class Site:
 
     def see(self, requested: str = "", handled: str = "", name: str = "w") -> None:
         """Have the informer see a Warehouse in this state."""
-        new = Warehouse(Target("Warehouse", "p", name), "uid", "1", (), 0, requested, handled)
+        new = Warehouse(
+            Target("Warehouse", "p", name), "uid", "1", (), 0, requested, handled, moment(requested)
+        )
         old = self.last.get(name)
         if old is None:
             self.tracker.added(new)
