@@ -48,8 +48,8 @@ _CODE_CHARACTERS = 1024
 _MOST_RETRIES = 1000
 """A delivery count is at most 30 (Event Grid's largest number of attempts); what is larger is no count."""
 
-MOST_EVENTS = 2000
-"""Events of a batch at the most. Event Grid's largest batch is 1 MB, a registry's event some 600 bytes."""
+MOST_EVENTS = 1500
+"""Events of a batch at the most. Event Grid's largest batch is 1 MB, a registry's event some 700 bytes."""
 _REPOSITORY_CHARACTERS = 320
 """A registry's host has up to 64 characters, its repository up to 255, all of them ASCII. Others would cost a
 batch a second of the event loop: their normalization goes character by character."""

@@ -106,9 +106,12 @@ def inner(raw: msgspec.Raw, decoder: msgspec.json.Decoder[S], field: str, *neede
 
     ``needed`` names attributes: where one is missing, keys that differ in case count too.
     """
-    if not given(raw):
+    try:
+        found = decoder.decode(raw)
+    except msgspec.DecodeError:
+        if given(raw):
+            raise BadPayload(f"{field} must be an object") from None
         return decoder.decode(b"{}")
-    found = _decode(raw, decoder, f"{field} must be an object")
     for name in needed:
         if getattr(found, name) is MISSING:
             return folded(raw, decoder, found)
@@ -136,14 +139,12 @@ _text = msgspec.json.Decoder(str)
 
 def text(raw: msgspec.Raw, field: str) -> str:
     """Return the text of a field. Raises BadPayload, naming it, if it is missing, empty, long or no text."""
-    if not given(raw):
-        raise BadPayload(f"{field} is missing")
     written = bytes(raw)
     if written[:1] != b'"':
-        raise BadPayload(f"{field} must be a string")
+        raise BadPayload(f"{field} must be a string" if given(raw) else f"{field} is missing")
     if len(written) <= _TEXT_BYTES:
         value = _read(written)
-        if not value.strip():
+        if not value or value.isspace():
             raise BadPayload(f"{field} is empty")
         if len(value) <= TEXT_CHARACTERS:
             return value

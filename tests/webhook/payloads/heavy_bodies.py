@@ -84,14 +84,14 @@ BODIES: dict[str, Callable[[], bytes]] = {
     "as many pushes as may be": lambda: filled(
         b"[{" + IMAGE_PUSHED + b"}",
         lambda number: (
-            b',{%s,"x":"%s"}' % (IMAGE_PUSHED.replace(b'"a"', b'"a%d"' % number), b"." * (940 + number % 9))
+            b',{%s,"x":"%s"}' % (IMAGE_PUSHED.replace(b'"a"', b'"a%d"' % number), b"." * (1260 + number % 9))
         ),
         b"]",
     ),
     "as many pushes as may be, unreadable": lambda: filled(
         b"[{" + IMAGE_PUSHED + b"}",
         lambda number: (
-            b',{%s,"x":"%s"}' % (IMAGE_PUSHED.replace(b'"host"', b'"hos"'), b"." * (940 + number % 9))
+            b',{%s,"x":"%s"}' % (IMAGE_PUSHED.replace(b'"host"', b'"hos"'), b"." * (1260 + number % 9))
         ),
         b"]",
     ),

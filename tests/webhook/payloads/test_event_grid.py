@@ -97,13 +97,13 @@ def test_a_connected_registrys_push_with_a_host_is_a_push() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "refused"), [pytest.param(2000, False, id="at"), pytest.param(2001, True, id="past")]
+    ("count", "refused"), [pytest.param(1500, False, id="at"), pytest.param(1501, True, id="past")]
 )
 def test_a_batch_is_bounded(count: int, refused: bool) -> None:
     """More events than Event Grid can put into a delivery are refused, before any is looked at."""
     body = b"[" + b",".join([b'{"type":"x","data":{"a":{},"b":{}}}'] * count) + b"]"
     if refused:
-        with pytest.raises(BadPayload, match=r"^the batch holds more than 2000 events$"):
+        with pytest.raises(BadPayload, match=r"^the batch holds more than 1500 events$"):
             parse(body)
     else:
         assert isinstance(parse(body), Ignored)
