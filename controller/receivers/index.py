@@ -42,8 +42,10 @@ class _Claim(NamedTuple):
 class _Entry:
     """What is kept for one config; ``states`` and ``claims`` have an item for each of its receivers."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, namespace: str) -> None:
         self.config = config
+        self.namespace = namespace
+        """Where its Secrets are."""
         self.refs: frozenset[SecretRef] = frozenset()
         self.states: list[ReceiverState] = []
         self.claims: list[_Claim | None] = []
@@ -165,7 +167,7 @@ class ReceiverIndex:
         entry = self._entries.get(key)
         changed = {key}
         if entry is None:
-            entry = self._entries[key] = _Entry(config)
+            entry = self._entries[key] = _Entry(config, config.namespace or self._system_namespace)
             changed |= self._set_receivers(key, entry, config.receivers)
         else:
             before, entry.config = entry.config, config
@@ -186,8 +188,7 @@ class ReceiverIndex:
         concerned: set[ConfigKey] = set()
         for place in range(len(entry.claims)):
             concerned |= self._claim(entry, place, None)
-        namespace = self._secrets_namespace(key)
-        refs = frozenset((namespace, spec.secret) for spec in receivers if spec.secret)
+        refs = frozenset((entry.namespace, spec.secret) for spec in receivers if spec.secret)
         for ref in refs - entry.refs:
             users = self._users.setdefault(ref, set())
             if not users:
@@ -207,17 +208,14 @@ class ReceiverIndex:
 
     def _evaluate(self, key: ConfigKey, entry: _Entry, place: int, spec: ReceiverSpec) -> set[ConfigKey]:
         """Judge one receiver of a config; return the configs whose receivers come, or came, to its path."""
-        namespace = self._secrets_namespace(key)
-        known = self._secrets.state((namespace, spec.secret)) if spec.secret else SecretState(known=True)
-        state, factor = judge(spec, key[0], namespace, known)
+        ref = (entry.namespace, spec.secret)
+        known = self._secrets.state(ref) if spec.secret else SecretState(known=True)
+        state, factor = judge(spec, key[0], entry.namespace, known)
         entry.states[place] = state
         claim = None
         if factor is not None:
             claim = _Claim(state.digest, key, ServedReceiver(receiver_name(key[0], spec.name), factor))
         return self._claim(entry, place, claim)
-
-    def _secrets_namespace(self, key: ConfigKey) -> str:
-        return key[0] or self._system_namespace
 
     def _claim(self, entry: _Entry, place: int, claim: _Claim | None) -> set[ConfigKey]:
         """Put a claim in place of a receiver's former one; return the configs that share either path."""

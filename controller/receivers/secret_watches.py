@@ -62,17 +62,10 @@ class _Watch:
         self.opened = True
         self.changed()
 
-    def added(self, obj: Secret) -> None:
-        """Pass the change on."""
+    def _pass_on(self, *_: Secret) -> None:
         self.changed()
 
-    def updated(self, old: Secret, new: Secret) -> None:
-        """Pass the change on."""
-        self.changed()
-
-    def deleted(self, obj: Secret) -> None:
-        """Pass the change on."""
-        self.changed()
+    added = updated = deleted = _pass_on
 
 
 class SecretWatches:

@@ -40,7 +40,9 @@ __all__ = ["Client", "Configuration", "Resource", "load_configuration"]
 CONNECT_SECONDS = 10.0
 """To connect and shake hands: a cluster's network answers in milliseconds or not at all."""
 REQUEST_SECONDS = 30.0
-"""For a request about one object, waiting for a free connection included, and for a watch to be accepted."""
+"""For a request about one object, waiting for a free connection included."""
+ACCEPT_SECONDS = 15.0
+"""For a watch to be accepted: as long as a busy API server queues a request before it refuses it."""
 LIST_SECONDS = 60.0
 """For one page of a list; an API server itself gives up on a request after so long."""
 READ_SECONDS = 30.0
@@ -176,11 +178,11 @@ class Client:
         started = self._clock.monotonic()
         code = "<error>"
         try:
-            async with asyncio.timeout(REQUEST_SECONDS):  # ``sock_read`` would wait for the idle bound
+            async with asyncio.timeout(ACCEPT_SECONDS):  # ``sock_read`` would wait for the idle bound
                 response = await self._streams.send(request, timeout)
             code = str(response.status)
         except TimeoutError as error:
-            raise ConnectionFailed(f"no answer within {REQUEST_SECONDS:g} s", **request.about) from error
+            raise ConnectionFailed(f"no answer within {ACCEPT_SECONDS:g} s", **request.about) from error
         finally:
             self._count(request, code, started)
         try:

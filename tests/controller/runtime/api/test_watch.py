@@ -64,7 +64,7 @@ async def test_row_14_a_silent_watch_ends_with_a_reason() -> None:
 
 async def test_row_14_a_watch_that_is_not_accepted_ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """An API server that takes the request and goes silent does not keep it for the whole idle bound."""
-    monkeypatch.setattr(client_module, "REQUEST_SECONDS", 0.05)
+    monkeypatch.setattr(client_module, "ACCEPT_SECONDS", 0.05)
     async with ApiServer(apiserver.hang) as server, connected(server) as client:
         with pytest.raises(errors.ConnectionFailed, match=r"no answer within 0\.05 s"):
             await lines(client)
