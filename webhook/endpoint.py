@@ -149,19 +149,19 @@ class Endpoint:
         if isinstance(event, Push) and event.unreadable:
             log.warning("events_unreadable", id=arrival.id, count=event.unreadable)
         size = bytes_of(event.subjects)
-        if not self.gate.take(arrival.receiver, size):
+        if not self.gate.deliveries.take(arrival.receiver, size):
             return self.overloaded
         arrival.subjects, arrival.delivery_count = event.subjects, event.delivery_count
         try:
             return self.deliveries.begin(arrival)
         except BaseException:
-            self.gate.give(arrival.receiver, size)
+            self.gate.deliveries.give(arrival.receiver, size)
             raise
 
     def release(self, delivery: Delivery) -> None:
         """Count the bytes of a delivery that has ended as free, once the journal has let go of them too."""
         receiver, size = delivery.arrival.receiver, bytes_of(delivery.arrival.subjects)
-        delivery.recorded.add_done_callback(lambda _: self.gate.give(receiver, size))
+        delivery.recorded.add_done_callback(lambda _: self.gate.deliveries.give(receiver, size))
 
     def answered(self, arrival: Arrival, answer: Answer) -> None:
         """Count an answer that has been written, and log it unless its delivery does."""

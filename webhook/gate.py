@@ -120,19 +120,19 @@ class Turns:
 class Gate:
     """Lets requests in while there is room for them.
 
-    ``enter`` and ``leave``, ``take`` and ``give`` come in pairs; each fails by returning False, and then
-    counts nothing. Bytes are those of bodies from their arrival until they are decoded, and those of
-    deliveries (``bytes_of``) from their decoding until their end.
+    ``enter`` and ``leave`` come in pairs, and so do the ``take`` and ``give`` of each quota; each fails by
+    returning False, and then counts nothing.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._requests = Quota(limits.requests)
-        self._bytes = Quota(limits.held_bytes)
+        self.bodies = Quota(limits.body_bytes)
+        """Bytes of bodies, from their arrival until they are decoded."""
+        self.deliveries = Quota(limits.delivery_bytes)
+        """Bytes of deliveries (``bytes_of``), from their decoding until their end."""
         self._empty = asyncio.Event()
         self._empty.set()
         self.turns = Turns()
-        self.take = self._bytes.take
-        self.give = self._bytes.give
         self.closed = False
         """True once no more requests are to be accepted: the server is shutting down."""
 
@@ -144,7 +144,7 @@ class Gate:
     @property
     def bytes(self) -> int:
         """Bytes of bodies and deliveries that are held."""
-        return self._bytes.total
+        return self.bodies.total + self.deliveries.total
 
     def enter(self, receiver: str) -> bool:
         """Count a request to this receiver, if there is room for it."""

@@ -56,9 +56,11 @@ class Limits:
     requests: int = 2048
     """Accepted requests in progress: each holds a few KB until its answer."""
 
-    held_bytes: int = 64 * MIB
-    """Bytes of bodies that are being received, and of deliveries from their decoding to their end. With
-    what Python and the journal's thread need beside them this stays below 200 MB."""
+    body_bytes: int = 32 * MIB
+    """Bytes of bodies that are being received or wait to be decoded: 16 of the longest."""
+
+    delivery_bytes: int = 64 * MIB
+    """Bytes of deliveries from their decoding to their end, some 2.5 KB each: 25,000 of one repository."""
 
     retry_after: int = 5
     """Seconds in the ``Retry-After`` of a 503. Azure DevOps retries eight times within 183 s."""
@@ -135,11 +137,12 @@ class Bound(NamedTuple):
 
 def table(limits: Limits) -> list[Bound]:
     """Return what is bounded at the public port, by how much, for whom, and what who meets it sees."""
-    requests, held = limits.requests, limits.held_bytes // MIB
+    bodies, deliveries = limits.body_bytes // MIB, limits.delivery_bytes // MIB
     refused, closed = "503 with `Retry-After`", "closed"
     return [
-        Bound("requests in progress", refused, *(f"{each:,}" for each in _shares(requests))),
-        Bound("memory of bodies and deliveries", refused, *(f"{each} MiB" for each in _shares(held))),
+        Bound("requests in progress", refused, *(f"{each:,}" for each in _shares(limits.requests))),
+        Bound("bodies being received", refused, *(f"{each} MiB" for each in _shares(bodies))),
+        Bound("deliveries in memory", refused, *(f"{each} MiB" for each in _shares(deliveries))),
         Bound(
             "the event loop, in each second",
             "waits its turn: whoever has used least of it is next",

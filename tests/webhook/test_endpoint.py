@@ -245,7 +245,7 @@ def batch(repositories: int) -> bytes:
 
 async def test_delivery_without_room_is_refused_before_it_begins() -> None:
     """Whoever has used up the bytes of their Project is asked to come again; nothing has been dispatched."""
-    world = World(Limits(held_bytes=1_000_000))
+    world = World(Limits(delivery_bytes=1_000_000))
     arrival = world.endpoint.arrived()
     arrival.receiver = "kargo-demo/az"
     answer = world.endpoint.act(arrival, HTTPHeaders(), batch(1000))

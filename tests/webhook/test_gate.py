@@ -48,11 +48,12 @@ def test_quota_is_given_back() -> None:
 
 def test_requests_and_bytes_are_counted_apart() -> None:
     """A Project that may send no more requests may still receive the bodies of those it has begun."""
-    gate = Gate(Limits(requests=1, held_bytes=16))
+    gate = Gate(Limits(requests=1, body_bytes=16, delivery_bytes=16))
     assert gate.enter(A)
     assert not gate.enter(C)
-    assert gate.take(A, 9)
-    assert (gate.requests, gate.bytes) == (1, 9)
+    assert gate.bodies.take(A, 9)
+    assert gate.deliveries.take(A, 9)
+    assert (gate.requests, gate.bytes) == (1, 18)
 
 
 def test_bytes_of_a_delivery_grow_with_its_text_as_python_holds_it() -> None:

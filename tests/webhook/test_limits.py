@@ -13,8 +13,8 @@ def test_defaults_fit_together() -> None:
     """The limits allow what they are meant to allow."""
     limits = Limits()
     assert limits.body == 2 * MIB
-    assert share(share(limits.held_bytes)) >= 16 * limits.body, "a handful of the longest bodies fit at once"
-    assert limits.held_bytes - share(limits.held_bytes) >= 8 * limits.body, "a Project leaves room for others"
+    assert share(share(limits.body_bytes)) >= 8 * limits.body, "a handful of the longest bodies fit at once"
+    assert limits.body_bytes - share(limits.body_bytes) >= 4 * limits.body, "a Project leaves room for others"
     assert limits.requests < limits.connections, "a 503 comes before a closed door"
     assert limits.discard > limits.body
 

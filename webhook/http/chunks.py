@@ -25,19 +25,21 @@ _SIZE = re.compile(rb"([0-9a-fA-F]{1,8})(?:[ \t]*;[^\r\n]*)?\r\n")
 _TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n")
 
 
-async def read(stream: IOStream, deliver: Callable[[bytes], None]) -> None:
+async def read(stream: IOStream, deliver: Callable[[bytes], Awaitable[None] | None]) -> None:
     """Read a body to its end, and ``deliver`` it: what is there at a time in one piece, if it is no longer
     than ``PIECE``, however it was cut into chunks. Raises HTTPInputError for what is no such body."""
     pending = bytearray()
 
-    def flush() -> None:
+    async def flush() -> None:
         if pending:
-            deliver(bytes(pending))
+            data = bytes(pending)
             pending.clear()
+            if (waiting := deliver(data)) is not None:
+                await waiting
 
     async def wait(data: Awaitable[bytes]) -> bytes:
         if not cast("asyncio.Future[bytes]", data).done():
-            flush()
+            await flush()
         return await data
 
     chunks = 0
@@ -53,7 +55,7 @@ async def read(stream: IOStream, deliver: Callable[[bytes], None]) -> None:
             left -= len(piece)
             pending += piece
             if len(pending) >= PIECE:
-                flush()
+                await flush()
         if await wait(stream.read_bytes(2)) != b"\r\n":
             raise HTTPInputError("improperly terminated chunk")
         chunks += 1
@@ -62,7 +64,7 @@ async def read(stream: IOStream, deliver: Callable[[bytes], None]) -> None:
     for _ in range(TRAILERS + 1):
         line = await wait(stream.read_until(b"\r\n", max_bytes=LINE))
         if line == b"\r\n":
-            flush()
+            await flush()
             return
         if not _TRAILER.fullmatch(line):
             raise HTTPInputError("invalid trailer")

@@ -5,7 +5,9 @@ come. What then comes is thrown away, within limits, so that the sender finds th
 connection, and can go on using the connection.
 """
 
+import asyncio
 import functools
+from collections.abc import Awaitable
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Protocol, cast
@@ -24,6 +26,9 @@ from webhook.http.listener import SenderStream
 _START_LINES = {
     status.value: httputil.ResponseStartLine("HTTP/1.1", status.value, status.phrase) for status in HTTPStatus
 }
+
+PIECE = 64 * 1024
+"""Bytes of a body that are read at once; of the rest some in each turn of the event loop."""
 
 CONTINUE = "100-continue"
 """The ``Expect`` of a sender that writes its body only once it is told to."""
@@ -105,23 +110,31 @@ class Exchange(httputil.HTTPMessageDelegate):
         if refusal is not None:
             self._answer(refusal)
 
-    def data_received(self, chunk: bytes) -> None:
-        """Keep a piece of the body, or throw it away."""
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        """Keep a piece of the body, or throw it away.
+
+        Of a long body one piece is read in a turn of the event loop, however fast it comes.
+        """
         size = len(chunk)
+        long = self._size + self._discarded >= PIECE
         if self._sender.answered:
             self._discarded += size
             if self._discarded > self._endpoint.limits.discard:
                 self._end()
         elif self._size + size > self._endpoint.limits.body:
             self._answer(self._endpoint.too_large)
-        elif not self._endpoint.gate.take(self._arrival.receiver, size):
+        elif not self._endpoint.gate.bodies.take(self._arrival.receiver, size):
             self._answer(self._endpoint.overloaded)
         else:
             self._size += size
             self._chunks.append(chunk)
+        return asyncio.sleep(0) if long else None
 
     async def _read_chunks(self, delegate: httputil.HTTPMessageDelegate) -> None:
-        await chunks.read(self._sender, lambda data: None if self._over else self.data_received(data))
+        def deliver(data: bytes) -> Awaitable[None] | None:
+            return None if self._over else self.data_received(data)
+
+        await chunks.read(self._sender, deliver)
 
     def finish(self) -> None:
         """Have a request carried out that has been read to its end."""
@@ -212,7 +225,7 @@ class Exchange(httputil.HTTPMessageDelegate):
 
     def _drop_body(self) -> None:
         if self._size:
-            self._endpoint.gate.give(self._arrival.receiver, self._size)
+            self._endpoint.gate.bodies.give(self._arrival.receiver, self._size)
             self._size = 0
         self._chunks.clear()
 

@@ -17,7 +17,7 @@ from controller.runtime.clock import Timer
 from webhook import answers
 from webhook.endpoint import Endpoint, new_id
 from webhook.http.deadlines import Deadlines
-from webhook.http.exchange import Exchange
+from webhook.http.exchange import PIECE, Exchange
 from webhook.http.listener import Listener, ServerError
 from webhook.http.tls import Certificate
 
@@ -81,7 +81,7 @@ class WebhookServer(httputil.HTTPServerConnectionDelegate):
             address, port, self._accepted, self._refusal, limits=self._limits, certificate=certificate
         )
         self._params = HTTP1ConnectionParameters(
-            chunk_size=64 * 1024,
+            chunk_size=PIECE,
             max_header_size=self._limits.headers,
             max_body_size=UNBOUNDED,
         )

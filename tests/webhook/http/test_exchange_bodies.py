@@ -127,7 +127,7 @@ async def test_expect_continue(path: str, expect: str, expected: bytes) -> None:
 )
 async def test_bytes_of_bodies_in_progress(limit: int, codes: list[int]) -> None:
     """More than a receiver's share, 9/16 of all, is a 503, and what was held is given back."""
-    async with running(Site(limits=Limits(held_bytes=limit))) as site:
+    async with running(Site(limits=Limits(body_bytes=limit))) as site:
         slow = await Wire.open(site.port)
         await slow.send(request("POST", PATH, Content_Length="600") + b" " * 500)
         await until(lambda: site.endpoint.gate.bytes == 500)
