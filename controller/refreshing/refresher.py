@@ -140,7 +140,8 @@ class Refresher:
                 record.in_flight = ()
                 record.failing = True
                 self._metrics.refreshed(target.kind, "retried")
-                self._report_failing(target, error)
+                if outcome.after is None or not is_refusal(error):
+                    self._report_failing(target, error)  # the others: as a missing right, or once final
                 return outcome
             if outcome is Settled.REJECTED:
                 self._report_rejected(target, error)
@@ -182,8 +183,8 @@ class Refresher:
 
     def _report_failing(self, target: Target, error: ApiError) -> None:
         now = self._clock.monotonic()
-        if is_refusal(error) or now - self._reported < REPORT_INTERVAL:
-            return  # a refusal is reported as a missing right, or when it has lasted
+        if now - self._reported < REPORT_INTERVAL:
+            return
         self._reported = now
         log.warning(
             "refresh_failing",

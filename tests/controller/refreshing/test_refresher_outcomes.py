@@ -129,9 +129,11 @@ async def test_a_right_that_can_not_be_asked_about() -> None:
         target = site.target("w")
         site.kube.reviews_fail = True
         site.kube.fail(refused(403), verb="patch")
-        batch = site.ask(target)
-        await site.clock.advance(20.0)
+        with capture_logs() as lines:
+            batch = site.ask(target)
+            await site.clock.advance(20.0)
         assert not batch.done
+        assert {line["event"] for line in lines} == {"refresh_failing"}
         site.kube.heal()
         await site.clock.advance(11.0)
         assert batch.persisted == 1
