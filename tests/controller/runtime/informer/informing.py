@@ -54,6 +54,7 @@ class Recorder(InformerObserver):
     sync: list[bool] = field(default_factory=list)
     caught_up: int = 0
     on_change: Callable[[], None] = lambda: None
+    on_decode: Callable[[], None] = lambda: None
 
     def added(self, obj: Thing) -> None:
         self._change("added", obj.name, obj.version)
@@ -81,6 +82,7 @@ class Recorder(InformerObserver):
         self.caught_up += 1
 
     def decode(self, raw: msgspec.Raw, known: Callable[[str, str], Thing | None]) -> Thing | None:
+        self.on_decode()
         wire = msgspec.json.decode(raw, type=_Wire)
         meta = wire.metadata
         self.decoded.append(f"{meta.name}@{meta.resource_version}")

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from controller.runtime.informer import lister
 from tests.controller.runtime.informer.informing import informing
 from tests.support.apiserver import (
     ApiServer,
@@ -152,6 +153,17 @@ async def test_the_next_page_is_what_the_list_says_wherever_it_says_so(lie: str)
     async with informing(ApiServer(other)) as it:
         await it.informer.wait_synced()
         assert it.names == ["a@1", "b@1", "c@1"]
+
+
+async def test_the_next_page_is_under_way_before_a_page_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server makes a page while the one before is taken apart; the last page asks for nothing more."""
+    monkeypatch.setattr(lister, "SENDING_SECONDS", 0.1)  # the server shares this event loop
+    server = ApiServer(page([A1], token="t1"), page([B1]), watch())
+    asked: list[int] = []
+    async with informing(server) as it:
+        it.recorder.on_decode = lambda: asked.append(len(server.requests))
+        await it.informer.wait_synced()
+    assert asked == [2, 2]
 
 
 async def test_row_10_memory_while_listing_is_one_page() -> None:
