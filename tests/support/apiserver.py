@@ -15,6 +15,11 @@ from urllib.parse import parse_qsl, urlsplit
 from controller.runtime.api.client import Configuration
 
 
+def compact(value: object) -> bytes:
+    """Write JSON as API servers do, with no blanks."""
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
 @dataclass
 class Request:
     """One request as it came."""
@@ -63,7 +68,7 @@ class Connection:
 
     async def event(self, kind: str, obj: dict[str, Any]) -> None:
         """Write one line of a watch."""
-        await self.chunk(json.dumps({"type": kind, "object": obj}).encode() + b"\n")
+        await self.chunk(compact({"type": kind, "object": obj}) + b"\n")
 
     async def answer(
         self,
@@ -73,7 +78,7 @@ class Connection:
         **headers: str,
     ) -> None:
         """Write a whole answer."""
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        data = body if isinstance(body, bytes) else compact(body)
         lines = [f"HTTP/1.1 {status} Text", f"Content-Type: {content_type}", f"Content-Length: {len(data)}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         await self.send("\r\n".join([*lines, "", ""]).encode() + data)

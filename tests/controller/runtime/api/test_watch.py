@@ -59,7 +59,7 @@ async def test_row_14_a_silent_watch_ends_with_a_reason() -> None:
     """When no byte comes for the idle bound the watch ends, though the connection stays open."""
     async with ApiServer(apiserver.watch(("ADDED", {}))) as server, connected(server) as client:
         with pytest.raises(errors.WatchIdle):
-            await lines(client, idle_seconds=0.05)
+            await lines(client, idle_seconds=0.5)
 
 
 async def test_row_14_a_watch_that_is_not_accepted_ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,7 @@ async def test_row_14_watches_end_by_the_server_in_5_to_10_minutes() -> None:
 
 async def test_row_14_a_dead_connection_is_noticed() -> None:
     """Silence beyond the idle bound ends the watch; the next goes on from the version at once."""
-    async with informing(ApiServer(page([A1]), watch(("MODIFIED", A2)), watch()), idle_seconds=0.05) as it:
+    async with informing(ApiServer(page([A1]), watch(("MODIFIED", A2)), watch()), idle_seconds=0.5) as it:
         await it.requests(3)
         assert it.recorder.restarts == ["idle"]
     assert it.server.requests[2].query["resourceVersion"] == "2"
