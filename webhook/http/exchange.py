@@ -73,6 +73,8 @@ class Exchange(httputil.HTTPMessageDelegate):
         self._headers: httputil.HTTPHeaders
         self._chunks: list[bytes] = []
         self._size = 0
+        self._held = 0
+        """Bytes that the gate counts for the body: its declared length, or what has come of it."""
         self._discarded = 0
         self._entered = False
         self._complete = False
@@ -105,6 +107,8 @@ class Exchange(httputil.HTTPMessageDelegate):
         except Exception as error:  # noqa: BLE001 - a fault of ours is answered and logged, whatever it is
             refusal = self._endpoint.fault(arrival, error)
         self._entered = refusal is None
+        if refusal is None and not self._hold(declared_length(headers)):
+            refusal = self._endpoint.overloaded
         body = "Content-Length" in headers or "Transfer-Encoding" in headers
         self._server.begins(self._connection, body=body, known=self._entered)
         if refusal is not None:
@@ -123,7 +127,7 @@ class Exchange(httputil.HTTPMessageDelegate):
                 self._end()
         elif self._size + size > self._endpoint.limits.body:
             self._answer(self._endpoint.too_large)
-        elif not self._endpoint.gate.bodies.take(self._arrival.receiver, size):
+        elif not self._hold(self._size + size - self._held):
             self._answer(self._endpoint.overloaded)
         else:
             self._size += size
@@ -223,10 +227,18 @@ class Exchange(httputil.HTTPMessageDelegate):
             self._entered = False
             self._endpoint.gate.leave(self._arrival.receiver)
 
+    def _hold(self, more: int) -> bool:
+        """Have the gate count more bytes of the body; return False where there is no room for them."""
+        if more > 0:
+            if not self._endpoint.gate.bodies.take(self._arrival.receiver, more):
+                return False
+            self._held += more
+        return True
+
     def _drop_body(self) -> None:
-        if self._size:
-            self._endpoint.gate.bodies.give(self._arrival.receiver, self._size)
-            self._size = 0
+        if self._held:
+            self._endpoint.gate.bodies.give(self._arrival.receiver, self._held)
+            self._held = self._size = 0
         self._chunks.clear()
 
 
