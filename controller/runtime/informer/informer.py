@@ -166,7 +166,7 @@ class Informer(Generic[T]):
         try:
             page = await self._lister.page(listing)
         except ApiError as error:
-            return await self._list_failed(error)
+            return await self._list_failed(listing, error)
         if not page.token:
             await self._publish()
             self._error = None
@@ -175,10 +175,11 @@ class Informer(Generic[T]):
             self._errors.worked("list", objects=len(self.store))
         return page
 
-    async def _list_failed(self, error: ApiError) -> reflector.Stimulus:
+    async def _list_failed(self, listing: reflector.Listing, error: ApiError) -> reflector.Stimulus:
         self._error = error
         failure, _ = classify(error)
-        if failure not in (Failure.EXPIRED, Failure.TOO_LARGE):  # those have an answer of their own
+        smaller = failure is Failure.TOO_LARGE and listing.limit > 1
+        if failure is not Failure.EXPIRED and not smaller:  # those are answered by another list at once
             self._errors.failed("list", error, stored=len(self.store))
         if self._absent_is_empty and isinstance(error, Forbidden | NotFound) and self._absence_lasts():
             self._mirror.begin_list()

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from controller.runtime.informer import lister
 from tests.controller.runtime.informer.informing import informing
@@ -218,3 +219,13 @@ async def test_a_page_beyond_the_limit_comes_in_smaller_ones() -> None:
     async with informing(ApiServer(script), answer_limit=200_000) as it:
         await it.informer.wait_synced()
         assert len(it.informer.store) == 600
+
+
+async def test_an_object_beyond_the_limit_by_itself_is_reported() -> None:
+    """Nothing smaller can be asked for: somebody has to learn why the list does not come."""
+    large = page([warehouse("a", "1", filler="x" * 1_000)])
+    with capture_logs() as logs:
+        async with informing(ApiServer(large), answer_limit=500) as it:
+            assert 0.8 <= await it.paused() <= 1.2
+    assert [request.query["limit"] for request in it.server.requests] == ["500", "125", "31", "7", "1"]
+    assert [entry["event"] for entry in logs] == ["list_failed"]
