@@ -76,15 +76,19 @@ class Turns:
 
     def run(self, receiver: str, work: Callable[[], None]) -> None:
         """Call ``work``: at once, or in the receiver's turn."""
-        if self._now() >= self._window_ends:
-            self._window_ends = self._now() + USE_WINDOW_SECONDS
-            self._used.clear()
-        if self._used.get(project_of(receiver), 0.0) < UNQUEUED_SECONDS:
+        if not self.waits(receiver):
             self._run(receiver, work)
             return
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._take_turns)
         self._waiting.setdefault(receiver, deque()).append(work)
+
+    def waits(self, receiver: str) -> bool:
+        """Return whether its Project has used so much of the time lately that its work waits for its turn."""
+        if self._now() >= self._window_ends:
+            self._window_ends = self._now() + USE_WINDOW_SECONDS
+            self._used.clear()
+        return self._used.get(project_of(receiver), 0.0) >= UNQUEUED_SECONDS
 
     def clear(self) -> None:
         """Forget what waits."""

@@ -103,6 +103,8 @@ async def test_little_work_is_done_at_once() -> None:
     """Up to its free seconds a Project waits for nothing; then it does, and others don't."""
     work = Work()
     work.ask(A, UNQUEUED_SECONDS)
+    assert work.turns.waits(B)
+    assert not work.turns.waits(C)
     work.ask(B, 0.01)
     assert work.done == [A], "B is of the same Project"
     work.ask(C, 0.01)

@@ -117,7 +117,8 @@ class Exchange(httputil.HTTPMessageDelegate):
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         """Keep a piece of the body, or throw it away.
 
-        Of a long body one piece is read in a turn of the event loop, however fast it comes.
+        However fast it comes, of a long body that is thrown away, or whose Project waits for its turn, one
+        piece is read in each turn of the event loop.
         """
         size = len(chunk)
         long = self._size + self._discarded >= PIECE
@@ -132,7 +133,8 @@ class Exchange(httputil.HTTPMessageDelegate):
         else:
             self._size += size
             self._chunks.append(chunk)
-        return asyncio.sleep(0) if long else None
+        slow = self._sender.answered or self._endpoint.gate.turns.waits(self._arrival.receiver)
+        return asyncio.sleep(0) if long and slow else None
 
     async def _read_chunks(self, delegate: httputil.HTTPMessageDelegate) -> None:
         def deliver(data: bytes) -> Awaitable[None] | None:
