@@ -21,10 +21,10 @@ OTHERS = 40
 
 
 def _batch(number: int) -> list[dict[str, Any]]:
-    """An Event Grid batch of 2 MiB about 450 repositories, one of which has a Warehouse."""
+    """An Event Grid batch as large as one may be, about 1,400 repositories; one of them has a Warehouse."""
     events = []
-    for each in range(450):
-        data = image_push(f"{number}/{each}/" + "x" * 3900 if each else f"app-{number}")
+    for each in range(1400):
+        data = image_push(f"{number}/{each}/" + "x" * 280 if each else f"app-{number}")
         events.append({"id": "e", "eventType": "Microsoft.ContainerRegistry.ImagePushed", "data": data})
     return events
 

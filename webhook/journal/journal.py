@@ -79,7 +79,6 @@ class Journal:
     def __init__(self, file: JournalFile, thread: DaemonThread, limits: HistoryLimits, clock: Clock) -> None:
         self._file = file
         self._thread = thread
-        self._limits = limits
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._rows: deque[tuple[Row, asyncio.Future[bool]]] = deque()

@@ -15,6 +15,8 @@ import msgspec
 from webhook.arrival import Arrival, Subject
 from webhook.redaction import without_credentials
 
+_encode = msgspec.json.Encoder().encode
+
 TEXT = 300
 """Characters kept of a sender's id or event type."""
 AT_ONCE = 32
@@ -103,7 +105,7 @@ def row_of(arrival: Arrival, matched: int) -> Row:
         _storable(arrival.event[:TEXT]),
         _storable(arrival.sender_id[:TEXT]),
         arrival.delivery_count,
-        msgspec.json.encode(subjects).decode(),
+        _encode(subjects).decode(),
         matched,
     )
 

@@ -2,13 +2,6 @@
 
 import asyncio
 from collections import Counter
-from typing import NamedTuple
-
-
-class _Delivery(NamedTuple):
-    project: str
-    size: int
-    resumed: bool
 
 
 class Unfinished:
@@ -19,7 +12,8 @@ class Unfinished:
         self._each = each
         self._total = 0
         self._held: Counter[str] = Counter()
-        self._deliveries: dict[str, _Delivery] = {}
+        self._deliveries: dict[str, tuple[str, int, bool]] = {}
+        """By id: its Project, its size, and whether it was resumed."""
         self._resumed = 0
         self._resumed_ended = asyncio.Event()
 
@@ -36,11 +30,11 @@ class Unfinished:
     def add(self, delivery: str, project: str, size: int) -> None:
         """Count a new delivery."""
         self.hold(project, size)
-        self._deliveries[delivery] = _Delivery(project, size, resumed=False)
+        self._deliveries[delivery] = project, size, False
 
     def resume(self, delivery: str, project: str, size: int) -> None:
         """Name a delivery that was counted by ``hold``."""
-        self._deliveries[delivery] = _Delivery(project, size, resumed=True)
+        self._deliveries[delivery] = project, size, True
         self._resumed += size
 
     def end(self, delivery: str) -> bool:
@@ -48,11 +42,12 @@ class Unfinished:
         found = self._deliveries.pop(delivery, None)
         if found is None:
             return False
-        self.hold(found.project, -found.size)
-        if not self._held[found.project]:
-            del self._held[found.project]
-        if found.resumed:
-            self._resumed -= found.size
+        project, size, resumed = found
+        self.hold(project, -size)
+        if not self._held[project]:
+            del self._held[project]
+        if resumed:
+            self._resumed -= size
             self._resumed_ended.set()
         return True
 
