@@ -113,6 +113,23 @@ async def test_a_fault_of_ours_is_a_500_that_tells_nothing(where: str) -> None:
         await wire.close()
 
 
+async def test_a_fault_while_answering_is_a_500_and_the_delivery_still_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The sender is told, the work goes on, and nothing of it stays open until a restart."""
+    refresh = FakeRefresh(1)
+    async with running(Site(refresh)) as site:
+        monkeypatch.delattr("webhook.answers.refreshed")
+        wire = await Wire.open(site.port)
+        await wire.send(request("POST", PATH, PUSH))
+        await until(lambda: site.dispatcher.dispatched)
+        refresh.persist()
+        assert (await wire.reply()).code == 500
+        await until(lambda: site.journal.calls[-1][0] == "finish")
+        await until(lambda: len(site.deliveries) == site.endpoint.gate.bytes == 0)
+        await wire.close()
+
+
 async def test_a_log_that_fails_leaves_nobody_unanswered_and_nothing_open() -> None:
     """Whatever becomes of the line, the answer is written, and a delivery holds no room after its end."""
 
