@@ -6,7 +6,7 @@ import pytest
 
 from tests.strategies import PAYLOADS
 from webhook.arrival import Subject
-from webhook.payloads.event_types import Event, Handshake, Ping, PullRequest, Push
+from webhook.payloads.event_types import Event, Handshake, Ignored, Ping, PullRequest, Push
 from webhook.payloads.parse import parse as parse_any
 
 GIT = "https://dev.azure.com/contoso/My%20Proj/_git/My%20Repo"
@@ -141,6 +141,9 @@ def test_some_keys_in_another_case(sent: bytes, subject: Subject) -> None:
 
 def test_a_key_as_documented_wins() -> None:
     """A stray key in another case changes nothing."""
+    deleted = parse(b'{"Action":"push","action":"delete","ACTION":"push","request":{"host":"r.azurecr.io"}}')
+    assert isinstance(deleted, Ignored)
+    assert deleted.type == "delete"
     assert isinstance(parse(b'{"ACTION":"push","action":"ping","Action":"push"}'), Ping)
     event = parse(git_push(b"https://h/r").replace(b'{"remoteUrl"', b'{"RemoteUrl":"x","remoteUrl"'))
     assert isinstance(event, Push)
