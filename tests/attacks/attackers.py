@@ -178,10 +178,10 @@ def _pushed(number: int) -> dict[str, object]:
 
 
 async def repositories(attack: Attack) -> None:
-    """One sender of requests for 2,000 repositories, as many as a batch may hold, with a Warehouse each."""
+    """One sender of requests for 1,500 repositories, as many as a batch may hold, with a Warehouse each."""
     events = [
         {"eventType": "Microsoft.ContainerRegistry.ImagePushed", "data": _pushed(number)}
-        for number in range(2000)
+        for number in range(1500)
     ]
     body = json.dumps(events).encode()
     await attack.many(1, lambda _: attack.post(attack.paths[0], body))

@@ -17,7 +17,7 @@ def test_with_a_projects_urls(attack: Attack, name: str) -> None:
     attack(name)
 
 
-@pytest.mark.parametrize(("name", "warehouses"), [("repositories", 2_000), ("pushes", 1_000)])
+@pytest.mark.parametrize(("name", "warehouses"), [("repositories", 1_500), ("pushes", 1_000)])
 def test_with_many_warehouses(attack: Attack, name: str, warehouses: int) -> None:
     """Refreshes take turns by Project: those of somebody else do not wait for all that one has asked for."""
     attack(name, warehouses=warehouses)
