@@ -95,6 +95,10 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate
 dashboard: $(VENV)/ready ## write the Grafana dashboard from its program
 	@exec $(BIN)/python manifests/components/monitoring/dashboard.py
 
+.PHONY: chart
+chart: $(VENV)/ready ## write the chart's table of values and the alerts' links, after a change of values or alerts
+	@exec $(BIN)/python -m e2e.tools.chart
+
 .PHONY: tools
 tools: $(VENV)/ready ## fetch promtool, Helm and the CRDs of others, for the tests of manifests, chart and alerts
 	@exec $(BIN)/python -m e2e.tools

@@ -41,7 +41,9 @@ def environment(overlay: str) -> dict[str, Any]:
 def own_kustomization(tmp_path: Path) -> Path:
     """A user's kustomization as docs/install.md shows it: everything that can be combined, own values."""
     components = [
-        name for name in COMPONENTS if name not in ("kargo", "standalone", "own-serviceaccount", "tls")
+        name
+        for name in COMPONENTS
+        if name not in ("kargo", "standalone", "own-serviceaccount", "kubeconfig", "tls")
     ]
     lines = [f"  - {relative(tmp_path, name)}" for name in [*components, "tls", "kargo"]]
     (tmp_path / "kustomization.yaml").write_text(

@@ -25,7 +25,7 @@ from tests.support.manifests import Object, folder, objects, of_kind, workload
 READY_LIMIT = 30.0
 """Seconds until Prometheus must answer."""
 
-DASHBOARD = Path(__file__).parents[2] / "manifests" / "components" / "monitoring" / "dashboard.json"
+DASHBOARD = Path(__file__).parents[2] / "manifests" / "chart" / "files" / "dashboard.json"
 
 
 def scrape_config(receivers: Sequence[ReceiverProcess], *, interval: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableRefresh,
 )
 
-OUTPUT = Path(__file__).with_name("dashboard.json")
+OUTPUT = Path(__file__).parents[2] / "chart" / "files" / "dashboard.json"
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 P = "kargo_azure_receiver_"
 NS = 'namespace=~"$namespace"'

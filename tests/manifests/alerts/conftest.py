@@ -13,7 +13,7 @@ from e2e.controlplane import ControlPlaneError
 from e2e.tools import prometheus
 from tests.support.manifests import ROOT
 
-RULES = ROOT / "components" / "monitoring" / "prometheusrule.yaml"
+RULES = ROOT / "chart" / "files" / "prometheusrule.yaml"
 
 
 def rules() -> list[dict[str, Any]]:

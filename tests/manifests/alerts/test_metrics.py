@@ -13,10 +13,11 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from controller.observability.metrics import Metrics
-from tests.manifests.alerts.conftest import rules, run
+from tests.manifests.alerts.conftest import RULES, rules, run
 from tests.support.manifests import ROOT
+from tests.support.prometheus import DASHBOARD
 
-MONITORING = ROOT / "components" / "monitoring"
+PROGRAM = ROOT / "components" / "monitoring" / "dashboard.py"
 SUFFIXES = {
     "counter": ("_total",),
     "histogram": ("_bucket", "_sum", "_count"),
@@ -43,7 +44,7 @@ def declared() -> dict[str, set[str]]:
 
 
 def panels() -> list[dict[str, Any]]:
-    board = json.loads((MONITORING / "dashboard.json").read_text("utf-8"))
+    board = json.loads(DASHBOARD.read_text("utf-8"))
     return [panel for panel in board["panels"] if panel["type"] != "row"]
 
 
@@ -89,8 +90,8 @@ def test_every_query_is_valid(promtool: Path, tmp_path: Path) -> None:
 def test_every_metric_of_ours_is_looked_at() -> None:
     """A metric that is in no alert and no panel helps nobody, except those named here."""
     unused = {"kargo_azure_receiver_build_info"}  # the dashboard's variable lists namespaces by it
-    text = (MONITORING / "prometheusrule.yaml").read_text("utf-8")
-    text += (MONITORING / "dashboard.json").read_text("utf-8")
+    text = RULES.read_text("utf-8")
+    text += DASHBOARD.read_text("utf-8")
     for name in declared():
         if name.startswith("kargo_azure_receiver_") and not name.endswith(("_sum", "_count")):
             assert name in text or name in unused, name
@@ -99,7 +100,7 @@ def test_every_metric_of_ours_is_looked_at() -> None:
 def test_the_dashboard_is_what_its_program_builds() -> None:
     """dashboard.json was not edited by hand, and not forgotten after a change."""
     pytest.importorskip("grafana_foundation_sdk", reason="the extra 'dashboard' is not installed")
-    done = subprocess.run([sys.executable, MONITORING / "dashboard.py", "--check"], check=False)
+    done = subprocess.run([sys.executable, PROGRAM, "--check"], check=False)
     assert done.returncode == 0, "run: make dashboard"
 
 
