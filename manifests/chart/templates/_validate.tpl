@@ -1,0 +1,54 @@
+{{/*
+Values that are right by themselves and wrong together. Each fault is one line; what is wrong by itself is
+values.schema.json's. What the cluster says is asked only where there is one: `helm template` finds nothing.
+*/}}
+{{- define "receiver.validate" -}}
+{{- $remote := .Values.kargo.kubeconfigSecret }}
+{{- $routed := or .Values.ingress.enabled .Values.httpRoute.enabled }}
+{{- if and (ne .Values.mode "beside") (not .Values.baseUrl) }}
+  {{- fail (printf "mode %s needs baseUrl: the URL under which Azure reaches the receiver, such as https://kargo.example.com" .Values.mode) }}
+{{- end }}
+{{- if and $routed (not .Values.baseUrl) }}
+  {{- fail "ingress and httpRoute need baseUrl: their host and path are taken from it; copy that of Kargo's ConfigMap kargo-external-webhooks-server" }}
+{{- end }}
+{{- if and $routed (not (regexMatch "^([a-z0-9]([-a-z0-9]*[a-z0-9])?\\.)*[a-z]([-a-z0-9]*[a-z0-9])?$" (include "receiver.host" .))) }}
+  {{- fail (printf "ingress and httpRoute need a DNS name as the host of baseUrl, not %s" (include "receiver.host" .)) }}
+{{- end }}
+{{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
+  {{- fail "httpRoute.enabled needs httpRoute.parentRefs: the Gateways that the route attaches to" }}
+{{- end }}
+{{- if and .Values.tls.certManager.enabled (not .Values.tls.enabled) }}
+  {{- fail "tls.certManager.enabled needs tls.enabled: nothing would use the certificate" }}
+{{- end }}
+{{- if and $remote .Values.flowSchema.enabled }}
+  {{- fail "flowSchema.enabled can't be combined with kargo.kubeconfigSecret: it would concern the API server of this cluster, and the receiver uses another one" }}
+{{- end }}
+{{- if and $remote (eq .Values.mode "standalone") }}
+  {{- fail "mode standalone can't be combined with kargo.kubeconfigSecret: it is for a cluster without Kargo; take in-place" }}
+{{- end }}
+{{- if and (eq .Values.mode "standalone") .Values.kargo.namespace }}
+  {{- fail "mode standalone can't be combined with kargo.namespace: it lives in the release's namespace, which must not be Kargo's" }}
+{{- end }}
+{{- range $name := list "EXTERNAL_WEBHOOK_SERVER_BASE_URL" "SYSTEM_RESOURCES_NAMESPACE" "KUBECONFIG" "DATA_DIR" "PORT" "ADMIN_PORT" "TLS_ENABLED" "TLS_CERT_PATH" "TLS_KEY_PATH" }}
+  {{- if hasKey $.Values.settings $name }}
+    {{- fail (printf "settings.%s is made by the chart from other values (baseUrl, kargo, tls, persistence): leave it out" $name) }}
+  {{- end }}
+{{- end }}
+{{- include "receiver.validateCluster" . }}
+{{- end }}
+
+{{/* What is found in the cluster that is installed into. */}}
+{{- define "receiver.validateCluster" -}}
+{{- $namespace := include "receiver.namespace" . }}
+{{- $account := lookup "v1" "ServiceAccount" $namespace (include "receiver.serviceAccount" .) }}
+{{- if eq .Values.mode "beside" }}
+  {{- if and (lookup "v1" "Namespace" "" "kube-system") (not $account) }}
+    {{- fail (printf "no Kargo in namespace %s (there is no ServiceAccount %s): give Kargo's namespace by -n or kargo.namespace, or take mode in-place where Kargo's chart has externalWebhooksServer.enabled=false" $namespace (include "receiver.serviceAccount" .)) }}
+  {{- end }}
+{{- else if $account }}
+  {{- $owner := dig "metadata" "annotations" "meta.helm.sh/release-name" "nobody's" $account }}
+  {{- if ne $owner .Release.Name }}
+    {{- fail (printf "mode %s makes the ServiceAccount %s, and namespace %s has it already (Helm release: %s): set externalWebhooksServer.enabled=false in Kargo's chart first, or take mode beside" .Values.mode (include "receiver.serviceAccount" .) $namespace $owner) }}
+  {{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,108 @@
+"""Which values of the chart mean the same as which overlay, or combination of components, of kustomize."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+HOST = "https://kargo.example.com"
+PARENTS = [{"name": "kargo", "namespace": "kargo"}]
+RUNBOOKS = "https://example.com/kargo-azure-receiver/docs/operations.md"
+
+
+class Case(NamedTuple):
+    """The chart's values, and the components and own values of where-kargo-is that mean the same.
+
+    No components: the overlay of the case's name.
+    """
+
+    values: Mapping[str, Any]
+    namespace: str = "kargo"
+    components: tuple[str, ...] = ()
+    settings: Mapping[str, str] = {}
+
+
+def _route(kind: str, base_url: str) -> dict[str, Any]:
+    parents = {"parentRefs": PARENTS} if kind == "httpRoute" else {}
+    return {"baseUrl": base_url, kind: {"enabled": True, **parents}}
+
+
+OVERLAYS = {
+    "base": Case({}),
+    "flowschema": Case({"flowSchema": {"enabled": True}}),
+    "gateway": Case(_route("httpRoute", HOST)),
+    "gateway-base-path": Case(_route("httpRoute", f"{HOST}/webhooks")),
+    "ingress": Case(_route("ingress", HOST)),
+    "ingress-base-path": Case(_route("ingress", f"{HOST}/webhooks")),
+    "kubeconfig": Case({"kargo": {"kubeconfigSecret": "kargo-kubeconfig"}}),
+    "monitoring": Case({"monitoring": {"enabled": True}}),
+    "own-serviceaccount": Case({"mode": "in-place", "baseUrl": HOST}),
+    "persistent-journal": Case({"persistence": {"enabled": True}}),
+    "runbooks": Case({"monitoring": {"enabled": True}, "runbookBaseUrl": RUNBOOKS}),
+    "standalone": Case({"mode": "standalone", "baseUrl": HOST}, namespace="kargo-azure-receiver"),
+    "tls": Case({"tls": {"enabled": True, "certManager": {"enabled": True}}}),
+    "tls-secret": Case({"tls": {"enabled": True}}),
+}
+
+COMBINATIONS = {
+    "everything-beside": Case(
+        {
+            "baseUrl": "https://hooks.example.org/webhooks",
+            "kargo": {"release": "second"},
+            "ingress": {"enabled": True},
+            "httpRoute": {"enabled": True, "parentRefs": [{"name": "public", "namespace": "gateways"}]},
+            "tls": {"enabled": True, "certManager": {"enabled": True}},
+            "persistence": {"enabled": True},
+            "monitoring": {"enabled": True},
+            "runbookBaseUrl": "https://wiki.example.org/receiver",
+            "flowSchema": {"enabled": True},
+        },
+        namespace="elsewhere",
+        components=(
+            "ingress",
+            "gateway",
+            "tls",
+            "tls-cert-manager",
+            "persistent-journal",
+            "monitoring",
+            "runbooks",
+            "flowschema",
+        ),
+        settings={
+            "namespace": "elsewhere",
+            "release": "second",
+            "host": "hooks.example.org",
+            "path": "/webhooks/azure",
+            "gateway": "public",
+            "gatewayNamespace": "gateways",
+            "runbookBaseUrl": "https://wiki.example.org/receiver",
+        },
+    ),
+    "in-place-routed-with-tls-and-disk": Case(
+        {
+            "mode": "in-place",
+            "baseUrl": HOST,
+            "kargo": {"systemResourcesNamespace": "system-secrets"},
+            "ingress": {"enabled": True},
+            "tls": {"enabled": True},
+            "persistence": {"enabled": True},
+        },
+        components=("own-serviceaccount", "ingress", "tls", "persistent-journal"),
+        settings={"systemResourcesNamespace": "system-secrets"},
+    ),
+    "in-place-of-a-kargo-elsewhere": Case(
+        {
+            "mode": "in-place",
+            "baseUrl": HOST,
+            "kargo": {"kubeconfigSecret": "control-plane"},
+            "persistence": {"enabled": True},
+        },
+        components=("own-serviceaccount", "kubeconfig", "persistent-journal"),
+        settings={"kubeconfigSecret": "control-plane"},
+    ),
+    "standalone-monitored": Case(
+        {"mode": "standalone", "baseUrl": HOST, "monitoring": {"enabled": True}},
+        namespace="kargo-azure-receiver",
+        components=("own-serviceaccount", "monitoring", "standalone"),
+    ),
+}
+
+CASES = OVERLAYS | COMBINATIONS
