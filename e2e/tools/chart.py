@@ -1,6 +1,6 @@
-"""``python -m e2e.tools.chart``: write what follows from the chart's values and alerts; ``--check`` compares only.
+"""``python -m e2e.tools.chart``: write what follows from the chart's values and alerts; ``--check`` compares.
 
-The README's table of values, from the comments in values.yaml: a comment directly above a key makes that key a row.
+The README's table of values, from the comments in values.yaml: a comment directly above a key makes a row.
 The links of the component `runbooks`: one for each alert.
 """
 

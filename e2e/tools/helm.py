@@ -25,7 +25,10 @@ _PACKAGES = 1100
 
 
 def ensure(say: Say, major: str = "") -> Path:
-    """Find Helm or build it; ``major`` is 4 unless HELM_MAJOR says 3. Raises ControlPlaneError in one line."""
+    """Find Helm or build it; ``major`` is 4 unless HELM_MAJOR says 3.
+
+    Raises ControlPlaneError in one line: no Go to be had, a failed build.
+    """
     major = major or os.environ.get("HELM_MAJOR") or "4"
     if major not in VERSIONS:
         raise ControlPlaneError(f"HELM_MAJOR is {major}: choose one of {', '.join(sorted(VERSIONS))}")
@@ -89,7 +92,7 @@ def _install(version: str, work: Path, say: Say) -> None:
 
 
 def _linker_flags(package: str, version: str) -> str:
-    """No debug information; what a release build says of itself, and the Kubernetes it renders for by default."""
+    """No debug information; a release build's version, and the Kubernetes it renders for by default."""
     _, minor, _ = pinned_versions().kubernetes.split(".", 2)
     values = {
         f"{package}/internal/version.version": version,

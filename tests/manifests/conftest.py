@@ -11,7 +11,7 @@ from tests.support.chart import Helm
 
 @pytest.fixture(scope="session")
 def helm(announce: Callable[[str], None], tmp_path_factory: pytest.TempPathFactory) -> Helm:
-    """Helm, without a cluster; where it can't be had tests fail with the reason, as with the control plane."""
+    """Helm, without a cluster; where it can't be had tests fail with the reason."""
     try:
         return Helm(helm_tool.ensure(announce), tmp_path_factory.mktemp("helm"))
     except ControlPlaneError as error:

@@ -2,8 +2,8 @@
 
 Usage: ping.py URL-OF-THE-SERVICE. It tries for a minute, since Pods may just be starting.
 
-A receiver's path is a credential, so it is never printed. Where no receiver is served yet, the ping goes to a path that
-nobody has: the receiver answers 404 with a header that Kargo's own server does not send.
+A receiver's path is a credential, so it is never printed. Where no receiver is served yet, the ping goes to a
+path that nobody has: the receiver answers 404 with a header that Kargo's own server does not send.
 """
 
 import http.client
@@ -20,7 +20,7 @@ PAUSE = 2.0
 
 
 def served_receiver() -> tuple[str, str]:
-    """Name and path of one receiver; an empty name and nobody's path if there is none, or none can be read."""
+    """Name and path of one receiver; no name and nobody's path if there is none, or none can be read."""
     command = ["kargo-azure-receiver", "urls", "-o", "json"]
     listed = subprocess.run(command, capture_output=True, text=True, check=False)
     try:
