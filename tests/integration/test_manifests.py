@@ -6,15 +6,22 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import yaml
 
 from e2e import kargo
 from e2e.controlplane import ControlPlane
 from e2e.controlplane.api import RequestError
 from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project, image
-from e2e.tools import crds
-from tests.support.manifests import OVERLAYS, OWN_SERVICE_ACCOUNT, folder, objects, workload
+from tests.support.manifests import (
+    OVERLAYS,
+    OWN_SERVICE_ACCOUNT,
+    Object,
+    cluster_with_kargo,
+    folder,
+    objects,
+    pod_of,
+    workload,
+)
 from tests.support.receiver_process import ReceiverFactory
 
 ALL = ["base", *OVERLAYS]
@@ -29,26 +36,8 @@ PUSH = {
 @pytest.fixture(scope="module")
 def cluster(announce: Callable[[str], None]) -> Iterator[ControlPlane]:
     """A cluster of this module's own, with Kargo's stand-in and the CRDs of others, but nothing of ours."""
-    with ControlPlane(say=announce) as plane:
-        kargo.install(plane, added_rights=False)
-        for file in crds.ensure(announce):
-            definition = yaml.safe_load(file.read_text("utf-8"))
-            plane.api.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
-            group, names = definition["spec"]["group"], definition["spec"]["names"]
-            version = next(v["name"] for v in definition["spec"]["versions"] if v["storage"])
-            wait_served(plane, f"/apis/{group}/{version}/{names['plural']}")
+    with cluster_with_kargo(announce) as plane:
         yield plane
-
-
-def wait_served(plane: ControlPlane, path: str) -> None:
-    def served() -> bool:
-        try:
-            plane.api.get(path)
-        except RequestError:  # 404 at first, then 429 while its storage is made
-            return False
-        return True
-
-    assert eventually(served, 30.0)
 
 
 def test_every_object_is_accepted(cluster: ControlPlane) -> None:
@@ -72,16 +61,9 @@ def restricted(cluster: ControlPlane) -> str:
     return name
 
 
-def pod(overlay: str) -> dict[str, Any]:
+def pod(overlay: str) -> Object:
     """The Pod that the workload's controller would make."""
-    found = workload(objects(folder(overlay)))["spec"]
-    made = {**found["template"], "apiVersion": "v1", "kind": "Pod"}
-    made["metadata"] = {**made["metadata"], "name": overlay}
-    for claim in found.get("volumeClaimTemplates", []):
-        name = claim["metadata"]["name"]
-        volume = {"name": name, "persistentVolumeClaim": {"claimName": f"{name}-{overlay}"}}
-        made["spec"] = {**made["spec"], "volumes": [*made["spec"]["volumes"], volume]}
-    return made
+    return pod_of(workload(objects(folder(overlay))), overlay)
 
 
 @pytest.mark.parametrize("overlay", ALL)

@@ -1,0 +1,206 @@
+"""The chart on a real API server: accepted, restricted, upgraded and removed without a trace at Kargo's."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from e2e import kargo
+from e2e.controlplane import ControlPlane
+from tests.manifests.parity import CASES, HOST
+from tests.support.chart import CHART, RELEASE, Helm, HelmError, hooks_apart
+from tests.support.manifests import cluster_with_kargo, folder, pod_of, workload
+
+pytestmark = pytest.mark.integration
+
+KARGOS = "kargo"
+SWITCHED_OFF = "switched-off"
+"""Kargo's namespace where its own server is switched off."""
+STANDALONE = "kargo-azure-receiver"
+NAMESPACES = (KARGOS, SWITCHED_OFF, STANDALONE, "elsewhere", "system-secrets")
+OURS = "kargo-azure-receiver"
+KINDS = (
+    "/api/v1/configmaps",
+    "/api/v1/namespaces",
+    "/api/v1/secrets",
+    "/api/v1/serviceaccounts",
+    "/api/v1/services",
+    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+    "/apis/apps/v1/deployments",
+    "/apis/apps/v1/statefulsets",
+    "/apis/networking.k8s.io/v1/networkpolicies",
+    "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+    "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+    "/apis/rbac.authorization.k8s.io/v1/rolebindings",
+    "/apis/rbac.authorization.k8s.io/v1/roles",
+)
+"""Of which Kargo, or anybody else in the cluster, has objects."""
+
+
+@pytest.fixture(scope="module")
+def cluster(announce: Callable[[str], None]) -> Iterator[ControlPlane]:
+    """A cluster with Kargo's stand-in, and namespaces in which Pod Security `restricted` is enforced."""
+    with cluster_with_kargo(announce) as plane:
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        for name in NAMESPACES:
+            namespace = {
+                "apiVersion": "v1",
+                "kind": "Namespace",
+                "metadata": {"name": name, "labels": labels},
+            }
+            plane.apply(yaml.safe_dump(namespace))
+        settings = {
+            "metadata": {"name": "kargo-external-webhooks-server"},
+            "data": {"EXTERNAL_WEBHOOK_SERVER_BASE_URL": f"{HOST}/webhooks"},
+        }
+        plane.api.create(f"/api/v1/namespaces/{KARGOS}/configmaps", settings)
+        yield plane
+
+
+@pytest.fixture
+def live(helm: Helm, cluster: ControlPlane) -> Iterator[Helm]:
+    """Helm on that cluster; what a test leaves installed is removed after it."""
+    on_cluster = helm.on(cluster.kubeconfig)
+    yield on_cluster
+    for release in yaml.safe_load(on_cluster("list", "-A", "-o", "yaml")):
+        on_cluster("uninstall", release["name"], "-n", release["namespace"])
+
+
+def everything(plane: ControlPlane) -> dict[str, tuple[str, str]]:
+    """UID and version of each object: what was replaced, or merely changed, differs."""
+    found = {}
+    for path in KINDS:
+        for each in plane.api.get(path)["items"]:
+            meta = each["metadata"]
+            key = f"{path} {meta.get('namespace', '')}/{meta['name']}"
+            found[key] = (meta["uid"], meta["resourceVersion"])
+    return found
+
+
+def version_before(helm: Helm, folder: Path) -> str:
+    """The chart as the release before this one."""
+    helm("package", str(CHART), "--version=0.0.9", "--app-version=0.0.9", f"--destination={folder}")
+    (package,) = folder.glob("*.tgz")
+    return str(package)
+
+
+def test_every_rendering_is_accepted(cluster: ControlPlane, helm: Helm) -> None:
+    """Each object of each case passes the API server's strict validation, or that of its own CRD."""
+    found = {}
+    for case in CASES.values():
+        for each in hooks_apart(helm.render(case.values, case.namespace))[0]:
+            found[yaml.safe_dump(each)] = each  # most cases share most objects
+    listed = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": list(found.values())})
+    flags = ("--dry-run=server", "--validate=strict")
+    printed = cluster.kubectl("apply", *flags, "-f", "-", stdin=listed, limit=240)
+    assert printed.count("(server dry run)") == len(found)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_pods_pass_pod_security_restricted(cluster: ControlPlane, helm: Helm, name: str) -> None:
+    """The receiver's Pod and that of `helm test` are accepted where `restricted` is enforced."""
+    namespace = CASES[name].namespace
+    objects, hooks = hooks_apart(helm.render(CASES[name].values, namespace))
+    (test,) = hooks
+    account: dict[str, Any] = {"apiVersion": "v1", "kind": "ServiceAccount"}
+    account["metadata"] = {"name": kargo.SERVICE_ACCOUNT, "namespace": namespace}
+    if namespace != KARGOS:
+        cluster.apply(yaml.safe_dump(account))
+    for pod in (pod_of(workload(objects), "receiver"), test):
+        made = cluster.api.create(f"/api/v1/namespaces/{namespace}/pods?dryRun=All", pod)
+        assert made["metadata"]["name"] == pod["metadata"]["name"]
+    if namespace != KARGOS:
+        cluster.api.delete(f"/api/v1/namespaces/{namespace}/serviceaccounts/{kargo.SERVICE_ACCOUNT}")
+
+
+def test_beside_kargo(cluster: ControlPlane, live: Helm, tmp_path: Path) -> None:
+    """Installed, upgraded from the version before, changed in every way, removed: Kargo's stays as it is."""
+    before = everything(cluster)
+    assert f"/api/v1/serviceaccounts {KARGOS}/{kargo.SERVICE_ACCOUNT}" in before
+    live("install", RELEASE, version_before(live, tmp_path), "-n", KARGOS)
+    assert before.items() < everything(cluster).items()
+    for case in CASES.values():
+        if case.values.get("mode", "beside") == "beside" and case.namespace == KARGOS:
+            live("upgrade", RELEASE, str(CHART), "-n", KARGOS, values=case.values)
+            assert before.items() < everything(cluster).items()
+    live("uninstall", RELEASE, "-n", KARGOS)
+    assert everything(cluster) == before
+
+
+@pytest.mark.parametrize(
+    ("mode", "namespace"),
+    [
+        pytest.param("in-place", SWITCHED_OFF, id="in-place"),
+        pytest.param("standalone", STANDALONE, id="standalone"),
+    ],
+)
+def test_with_a_service_account_of_its_own(
+    cluster: ControlPlane, live: Helm, tmp_path: Path, mode: str, namespace: str
+) -> None:
+    """The other modes come and go in the same way."""
+    before = everything(cluster)
+    values = {"mode": mode, "baseUrl": HOST}
+    live("install", RELEASE, version_before(live, tmp_path), "-n", namespace, values=values)
+    values["settings"] = {"LOG_LEVEL": "debug"}  # type: ignore[assignment]
+    live("upgrade", RELEASE, str(CHART), "-n", namespace, values=values)
+    settings = cluster.api.get(f"/api/v1/namespaces/{namespace}/configmaps/{OURS}")["data"]
+    assert settings["LOG_LEVEL"] == "debug"
+    assert settings["EXTERNAL_WEBHOOK_SERVER_BASE_URL"] == HOST
+    live("uninstall", RELEASE, "-n", namespace)
+    assert everything(cluster) == before
+
+
+@pytest.mark.parametrize("flags", [(), ("--take-ownership",)], ids=["plain", "take-ownership"])
+def test_kargos_service_account_is_never_taken_over(
+    cluster: ControlPlane, live: Helm, flags: tuple[str, ...]
+) -> None:
+    """In place of a Kargo whose server is on: one line, since uninstalling would take its ServiceAccount."""
+    before = everything(cluster)
+    values = {"mode": "in-place", "baseUrl": HOST}
+    with pytest.raises(
+        HelmError, match=r"set externalWebhooksServer\.enabled=false in Kargo's chart first"
+    ) as caught:
+        live("install", RELEASE, str(CHART), "-n", KARGOS, *flags, values=values)
+    assert "\n" not in str(caught.value)
+    assert everything(cluster) == before
+
+
+def test_beside_needs_a_kargo(live: Helm) -> None:
+    """The wrong namespace is one line, and not Pods that never start."""
+    with pytest.raises(HelmError, match="no Kargo in namespace default") as caught:
+        live("install", RELEASE, str(CHART), "-n", "default")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_installation_by_kustomize_is_taken_over(cluster: ControlPlane, live: Helm) -> None:
+    """Helm adopts what kubectl applied, object by object; nothing is deleted and made anew."""
+    before = everything(cluster)
+    cluster.kubectl("apply", "-k", str(folder("base")), limit=120)
+    path = f"/apis/apps/v1/namespaces/{KARGOS}/deployments/{OURS}"
+    applied = cluster.api.get(path)["metadata"]["uid"]
+    force = [] if live("version").startswith('version.BuildInfo{Version:"v3') else ["--force-conflicts"]
+    live("install", RELEASE, str(CHART), "-n", KARGOS, "--take-ownership", *force)
+    assert cluster.api.get(path)["metadata"]["uid"] == applied
+    live("uninstall", RELEASE, "-n", KARGOS)
+    assert everything(cluster) == before
+
+
+def test_a_deployment_can_stay_until_the_stateful_set_is_ready(cluster: ControlPlane, live: Helm) -> None:
+    """docs/install.md: changing to disks without a moment in which nobody answers."""
+    live("install", RELEASE, str(CHART), "-n", KARGOS)
+    cluster.kubectl("annotate", "deployment", OURS, "-n", KARGOS, "helm.sh/resource-policy=keep")
+    live("upgrade", RELEASE, str(CHART), "-n", KARGOS, values={"persistence": {"enabled": True}})
+    found = cluster.kubectl("get", "deployment,statefulset", "-n", KARGOS, "-o", "name").split()
+    assert found == [f"deployment.apps/{OURS}", f"statefulset.apps/{OURS}"]
+    cluster.kubectl("delete", "deployment", OURS, "-n", KARGOS)
+
+
+def test_the_notes_know_the_cluster(live: Helm) -> None:
+    """Next steps with the names that are there: also Kargo's base URL, which nobody has given."""
+    printed = live("install", "my-release", str(CHART), "-n", KARGOS)
+    assert f"--set ingress.enabled=true --set baseUrl={HOST}/webhooks" in printed
+    values = {"baseUrl": "https://other.example.com", "ingress": {"enabled": True}}
+    printed = live("upgrade", "my-release", str(CHART), "-n", KARGOS, values=values)
+    assert f"WARNING: baseUrl is https://other.example.com, Kargo's is {HOST}/webhooks" in printed
