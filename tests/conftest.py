@@ -93,6 +93,15 @@ def project(new_project: Callable[..., Project]) -> Project:
 
 
 @pytest.fixture
+def no_other_configs(control_plane: ControlPlane) -> Iterator[None]:
+    """Without the ProjectConfigs of other tests, and afterwards without those of this one."""
+    delete = ("delete", "projectconfigs", "--all", "--all-namespaces", "--wait=false")
+    control_plane.kubectl(*delete)
+    yield
+    control_plane.kubectl(*delete)
+
+
+@pytest.fixture
 def start_receiver(receiver_kubeconfig: Path, tmp_path: Path) -> Iterator[ReceiverFactory]:
     """Start receivers as real processes; what a test leaves running is ended after it."""
     with ReceiverFactory(receiver_kubeconfig, tmp_path) as factory:

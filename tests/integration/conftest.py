@@ -1,4 +1,4 @@
-"""What several integration tests start from: a cluster without others' receivers, a proxy that counts."""
+"""What several integration tests start from: a proxy that counts."""
 
 from collections.abc import Iterator
 
@@ -7,15 +7,6 @@ import pytest
 from e2e.controlplane import ControlPlane
 from tests.support.background import Background
 from tests.support.fault_proxy import FaultProxy
-
-
-@pytest.fixture
-def no_other_configs(control_plane: ControlPlane) -> Iterator[None]:
-    """Without the ProjectConfigs of other tests, and afterwards without those of this one."""
-    delete = ("delete", "projectconfigs", "--all", "--all-namespaces", "--wait=false")
-    control_plane.kubectl(*delete)
-    yield
-    control_plane.kubectl(*delete)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The command of `helm test`: sends a ping through the Service, as ACR's button does, and reads the answer.
 
-Usage: ping.py URL-OF-THE-SERVICE. It tries for a minute, since Pods may just be starting.
+Usage: ping.py URL-OF-THE-SERVICE SECONDS. It tries for so long, since Pods may just be starting.
 
 A receiver's path is a credential, so it is never printed. Where no receiver is served yet, the ping goes to a
 path that nobody has: the receiver answers 404 with a header that Kargo's own server does not send.
@@ -15,8 +15,7 @@ import time
 from urllib.parse import urlsplit
 
 NOBODY = f"/azure/{'0' * 64}"
-SECONDS = 60.0
-PAUSE = 2.0
+PAUSE = 2.0  # seconds
 
 
 def served_receiver() -> tuple[str, str]:
@@ -70,9 +69,10 @@ def attempt(service: str) -> tuple[bool, str]:
 
 def main() -> int:
     """Try until it is well or the time is up."""
-    deadline = time.monotonic() + SECONDS
+    service, seconds = sys.argv[1:]
+    deadline = time.monotonic() + float(seconds)
     while True:
-        well, line = attempt(sys.argv[1])
+        well, line = attempt(service)
         if well or time.monotonic() > deadline:
             print(line)
             return 0 if well else 1

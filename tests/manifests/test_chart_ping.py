@@ -1,0 +1,119 @@
+"""The command of `helm test`, as the chart renders it, against a real receiver: here no Pods run."""
+
+import http.server
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from e2e.kargo.project import Project
+from tests.support.chart import Helm, hooks_apart
+from tests.support.receiver_process import RECEIVER_PATH, ReceiverFactory, ReceiverProcess, eventually
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("no_other_configs")]
+
+SECOND_FACTOR = {"receiver-username": "user", "receiver-password": "password"}
+
+Ping = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def ping(helm: Helm, receiver_kubeconfig: Path) -> Ping:
+    """Run the Pod's command for an address, as the receiver's user; returns exit code and output."""
+    _, (pod,) = hooks_apart(helm.render({"mode": "in-place", "baseUrl": "https://kargo.example.com"}))
+    (container,) = pod["spec"]["containers"]
+    program, script = container["command"][0], container["args"][0]
+    assert program == "python"
+    assert container["args"][1] == "http://kargo-azure-receiver.kargo.svc:80"
+
+    def run(service: str, seconds: str = "30") -> tuple[int, str]:
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "KUBECONFIG": str(receiver_kubeconfig),
+            "EXTERNAL_WEBHOOK_SERVER_BASE_URL": "https://kargo.example.com/webhooks",
+        }
+        command = [sys.executable, "-c", script, service, seconds]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=90, check=False
+        )
+        printed = done.stdout + done.stderr
+        assert RECEIVER_PATH.search(printed.encode()) is None
+        return done.returncode, printed.strip()
+
+    return run
+
+
+def address(receiver: ReceiverProcess, scheme: str = "http") -> str:
+    """The receiver's public port, in place of the Service."""
+    return f"{scheme}://127.0.0.1:{receiver.port}"
+
+
+def test_a_receiver_answers_the_ping(ping: Ping, project: Project, start_receiver: ReceiverFactory) -> None:
+    """With the base URL's prefix, which nobody strips on this way."""
+    receiver = start_receiver()
+    code, printed = ping(address(receiver))
+    assert code == 0
+    assert printed == (
+        f"receiver {project.name}/azure answers 200"
+        ' {"msg":"ping event received, webhook is configured correctly"}'
+    )
+
+
+def test_before_the_first_receiver(ping: Ping, start_receiver: ReceiverFactory) -> None:
+    """Right after installing there may be none: that it is this receiver is shown all the same."""
+    code, printed = ping(address(start_receiver()))
+    assert (code, printed) == (0, "no receiver is served yet; a path that nobody has is answered 404")
+
+
+def test_a_second_factor_is_not_known_to_the_pod(
+    ping: Ping, project: Project, start_receiver: ReceiverFactory
+) -> None:
+    """The receiver was reached, and does what its Secret says."""
+    project.put_secret({"secret": project.secret, **SECOND_FACTOR})
+    receiver = start_receiver()
+    assert eventually(lambda: receiver.post(project.path, {"action": "ping"}).status == 401)
+    code, printed = ping(address(receiver))
+    assert (code, printed) == (0, f"receiver {project.name}/azure demands its second factor: it answers 401")
+
+
+def test_over_tls(ping: Ping, project: Project, start_receiver: ReceiverFactory, tmp_path: Path) -> None:
+    """Whatever the certificate is for."""
+    certificate = trustme.CA().issue_cert("kargo.example.com")
+    chain, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+    certificate.cert_chain_pems[0].write_to_path(chain)
+    certificate.private_key_pem.write_to_path(key)
+    receiver = start_receiver(f"--tls-cert={chain}", f"--tls-key={key}", wait=False)
+    code, printed = ping(address(receiver, "https"))
+    assert code == 0, printed
+    assert f"receiver {project.name}/azure answers 200" in printed
+
+
+@pytest.fixture
+def somebody_else() -> Iterator[str]:
+    """A server that is not the receiver, such as Kargo's own: it answers 404 without our header."""
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_another_server_behind_the_service_is_a_failure(ping: Ping, somebody_else: str) -> None:
+    """Answers of others don't pass for ours."""
+    code, printed = ping(somebody_else, "0")
+    assert code == 1
+    assert "but not as this receiver does" in printed
+
+
+def test_nobody_behind_the_service_is_a_failure(ping: Ping) -> None:
+    """One line, no traceback."""
+    code, printed = ping("http://127.0.0.1:9", "0")
+    assert code == 1
+    assert printed == "http://127.0.0.1:9 does not answer: [Errno 111] Connection refused"
