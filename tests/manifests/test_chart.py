@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from e2e.controlplane import ControlPlaneError
 from e2e.tools import chart as chart_tool
 from tests.manifests.parity import HOST, PARENTS
 from tests.support.chart import CHART, Helm, HelmError, Values, hooks_apart
@@ -128,7 +129,7 @@ def test_readme_and_links_are_current() -> None:
 
 def test_a_value_without_a_comment_is_an_error() -> None:
     """Nobody adds a value and forgets to say what it is."""
-    with pytest.raises(chart_tool.ControlPlaneError, match="a\\.b has no comment"):
+    with pytest.raises(ControlPlaneError, match="a\\.b has no comment"):
         list(chart_tool.documented("a:\n  b: 1\n"))
 
 

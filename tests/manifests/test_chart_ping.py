@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import trustme
 
+from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project
 from tests.support.chart import Helm, hooks_apart
-from tests.support.receiver_process import RECEIVER_PATH, ReceiverFactory, ReceiverProcess, eventually
+from tests.support.receiver_process import RECEIVER_PATH, ReceiverFactory, ReceiverProcess
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("no_other_configs")]
 

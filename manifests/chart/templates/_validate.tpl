@@ -46,7 +46,7 @@ values.schema.json's. What the cluster says is asked only where there is one: `h
     {{- fail (printf "no Kargo in namespace %s (there is no ServiceAccount %s): give Kargo's namespace by -n or kargo.namespace, or take mode in-place where Kargo's chart has externalWebhooksServer.enabled=false" $namespace (include "receiver.serviceAccount" .)) }}
   {{- end }}
 {{- else if $account }}
-  {{- $owner := dig "metadata" "annotations" "meta.helm.sh/release-name" "nobody's" $account }}
+  {{- $owner := dig "metadata" "annotations" "meta.helm.sh/release-name" "none" $account }}
   {{- if ne $owner .Release.Name }}
     {{- fail (printf "mode %s makes the ServiceAccount %s, and namespace %s has it already (Helm release: %s): set externalWebhooksServer.enabled=false in Kargo's chart first, or take mode beside" .Values.mode (include "receiver.serviceAccount" .) $namespace $owner) }}
   {{- end }}
