@@ -106,3 +106,45 @@ COMBINATIONS = {
 }
 
 CASES = OVERLAYS | COMBINATIONS
+
+CHART_ONLY: dict[str, Any] = {
+    "baseUrl": f"{HOST}/webhooks",
+    "image": {
+        "repository": "contoso.azurecr.io/receiver",
+        "digest": f"sha256:{'a' * 64}",
+        "pullSecrets": [{"name": "registry"}],
+        "pullPolicy": "Always",
+    },
+    "resources": {"limits": {"memory": "1Gi"}},
+    "affinity": {"podAntiAffinity": {}},
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "tolerations": [{"key": "dedicated", "operator": "Exists"}],
+    "priorityClassName": "system-cluster-critical",
+    "env": [{"name": "HTTPS_PROXY", "value": "http://proxy"}],
+    "labels": {"team": "platform"},
+    "podLabels": {"cost": "1"},
+    "podAnnotations": {"note": "x"},
+    "settings": {"LOG_LEVEL": "debug", "PUBLISH_STATUS": False, "REFRESH_CONCURRENCY": 32},
+    "ingress": {
+        "enabled": True,
+        "className": "nginx",
+        "annotations": {"nginx.ingress.kubernetes.io/use-regex": "true"},
+        "path": "/webhooks/azure/[0-9a-f]+",
+        "pathType": "ImplementationSpecific",
+        "tlsSecret": "kargo-ingress-cert",
+    },
+    "httpRoute": {"enabled": True, "annotations": {"note": "x"}, "parentRefs": [{"name": "public"}]},
+    "tls": {
+        "enabled": True,
+        "secretName": "public-cert",
+        "certManager": {
+            "enabled": True,
+            "issuerRef": {"kind": "ClusterIssuer", "name": "letsencrypt"},
+            "dnsNames": ["kargo.example.com"],
+        },
+    },
+    "persistence": {"enabled": True, "storageClassName": "managed-csi", "size": "2Gi"},
+    "networkPolicy": {"monitoringNamespace": "prometheus", "apiServerPorts": [8443]},
+    "monitoring": {"enabled": True, "labels": {"release": "prometheus"}},
+}
+"""What kustomize leaves to patches of the user's."""

@@ -11,10 +11,11 @@ import yaml
 
 from e2e.controlplane import ControlPlaneError
 from e2e.tools import chart as chart_tool
-from tests.manifests.parity import HOST, PARENTS
+from tests.manifests.parity import CHART_ONLY, HOST, PARENTS
 from tests.support.chart import CHART, Helm, HelmError, Values, hooks_apart
 from tests.support.manifests import ROOT, of_kind, workload
 
+OURS = "kargo-azure-receiver"
 DIGEST = f"sha256:{'a' * 64}"
 
 
@@ -174,20 +175,7 @@ def test_image_by_tag_or_digest(helm: Helm, image: dict[str, str], reference: st
 
 def test_what_only_the_chart_has(helm: Helm) -> None:
     """Pull secrets, resources, where Pods may run, more variables, labels and annotations arrive."""
-    given = {
-        "image": {"pullSecrets": [{"name": "registry"}], "pullPolicy": "Always"},
-        "resources": {"limits": {"memory": "1Gi"}},
-        "affinity": {"nodeAffinity": {}},
-        "nodeSelector": {"kubernetes.io/os": "linux"},
-        "tolerations": [{"key": "dedicated", "operator": "Exists"}],
-        "priorityClassName": "high",
-        "env": [{"name": "HTTPS_PROXY", "value": "http://proxy"}],
-        "labels": {"team": "platform"},
-        "podLabels": {"cost": "1"},
-        "podAnnotations": {"note": "x"},
-        "settings": {"LOG_LEVEL": "debug", "PUBLISH_STATUS": False},
-    }
-    objects, _ = hooks_apart(helm.render(given))
+    objects, _ = hooks_apart(helm.render(CHART_ONLY))
     assert all(each["metadata"]["labels"]["team"] == "platform" for each in objects)
     pod = workload(objects)["spec"]["template"]
     assert pod["metadata"]["labels"] == {"app.kubernetes.io/name": "kargo-azure-receiver", "cost": "1"}
@@ -197,10 +185,20 @@ def test_what_only_the_chart_has(helm: Helm) -> None:
     assert container["imagePullPolicy"] == "Always"
     assert container["resources"]["limits"] == {"memory": "1Gi"}
     for name in ("affinity", "nodeSelector", "tolerations", "priorityClassName"):
-        assert spec[name] == given[name]
+        assert spec[name] == CHART_ONLY[name]
     assert container["env"][-1] == {"name": "HTTPS_PROXY", "value": "http://proxy"}
-    (settings,) = of_kind(objects, "ConfigMap")
-    assert settings["data"] == {"LOG_LEVEL": "debug", "PUBLISH_STATUS": "false"}
+    (settings,) = [each for each in of_kind(objects, "ConfigMap") if each["metadata"]["name"] == OURS]
+    assert settings["data"] == {"LOG_LEVEL": "debug", "PUBLISH_STATUS": "false", "REFRESH_CONCURRENCY": "32"}
+
+
+def test_an_ingress_as_kargos_own_is(helm: Helm) -> None:
+    """Class, annotations, certificate, and a path that beats regular expressions of the same host."""
+    (ingress,) = of_kind(helm.render(CHART_ONLY), "Ingress")
+    assert ingress["metadata"]["annotations"] == CHART_ONLY["ingress"]["annotations"]
+    assert ingress["spec"]["ingressClassName"] == "nginx"
+    assert ingress["spec"]["tls"] == [{"hosts": ["kargo.example.com"], "secretName": "kargo-ingress-cert"}]
+    ((path,),) = [rule["http"]["paths"] for rule in ingress["spec"]["rules"]]
+    assert (path["path"], path["pathType"]) == ("/webhooks/azure/[0-9a-f]+", "ImplementationSpecific")
 
 
 def test_a_change_of_the_settings_restarts_the_pods(helm: Helm) -> None:

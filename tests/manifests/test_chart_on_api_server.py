@@ -9,7 +9,7 @@ import yaml
 
 from e2e import kargo
 from e2e.controlplane import ControlPlane
-from tests.manifests.parity import CASES, HOST
+from tests.manifests.parity import CASES, CHART_ONLY, HOST, Case
 from tests.support.chart import CHART, RELEASE, Helm, HelmError, hooks_apart
 from tests.support.manifests import cluster_with_kargo, folder, pod_of, workload
 
@@ -37,6 +37,10 @@ KINDS = (
     "/apis/rbac.authorization.k8s.io/v1/roles",
 )
 """Of which Kargo, or anybody else in the cluster, has objects."""
+
+
+ADDING_KINDS = ("gateway", "ingress", "monitoring", "flowschema", "persistent-journal", "tls", "kubeconfig")
+"""Cases between which objects come and go."""
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +93,7 @@ def version_before(helm: Helm, folder: Path) -> str:
 def test_every_rendering_is_accepted(cluster: ControlPlane, helm: Helm) -> None:
     """Each object of each case passes the API server's strict validation, or that of its own CRD."""
     found = {}
-    for case in CASES.values():
+    for case in [*CASES.values(), Case(CHART_ONLY)]:
         for each in hooks_apart(helm.render(case.values, case.namespace))[0]:
             found[yaml.safe_dump(each)] = each  # most cases share most objects
     listed = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": list(found.values())})
@@ -121,10 +125,9 @@ def test_beside_kargo(cluster: ControlPlane, live: Helm, tmp_path: Path) -> None
     assert f"/api/v1/serviceaccounts {KARGOS}/{kargo.SERVICE_ACCOUNT}" in before
     live("install", RELEASE, version_before(live, tmp_path), "-n", KARGOS)
     assert before.items() < everything(cluster).items()
-    for case in CASES.values():
-        if case.values.get("mode", "beside") == "beside" and case.namespace == KARGOS:
-            live("upgrade", RELEASE, str(CHART), "-n", KARGOS, values=case.values)
-            assert before.items() < everything(cluster).items()
+    for values in (*(CASES[name].values for name in ADDING_KINDS), CHART_ONLY, {}):
+        live("upgrade", RELEASE, str(CHART), "-n", KARGOS, values=values)
+        assert before.items() < everything(cluster).items()
     live("uninstall", RELEASE, "-n", KARGOS)
     assert everything(cluster) == before
 
@@ -148,6 +151,8 @@ def test_with_a_service_account_of_its_own(
     settings = cluster.api.get(f"/api/v1/namespaces/{namespace}/configmaps/{OURS}")["data"]
     assert settings["LOG_LEVEL"] == "debug"
     assert settings["EXTERNAL_WEBHOOK_SERVER_BASE_URL"] == HOST
+    with pytest.raises(HelmError, match="mode beside would delete it"):
+        live("upgrade", RELEASE, str(CHART), "-n", namespace, values={"mode": "beside"})
     live("uninstall", RELEASE, "-n", namespace)
     assert everything(cluster) == before
 
@@ -174,17 +179,27 @@ def test_beside_needs_a_kargo(live: Helm) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_an_installation_by_kustomize_is_taken_over(cluster: ControlPlane, live: Helm) -> None:
+@pytest.mark.parametrize(
+    ("overlay", "values", "namespace"),
+    [
+        pytest.param("base", {}, KARGOS, id="beside"),
+        pytest.param("standalone", {"mode": "standalone", "baseUrl": HOST}, STANDALONE, id="standalone"),
+    ],
+)
+def test_an_installation_by_kustomize_is_taken_over(
+    cluster: ControlPlane, live: Helm, overlay: str, values: dict[str, Any], namespace: str
+) -> None:
     """Helm adopts what kubectl applied, object by object; nothing is deleted and made anew."""
     before = everything(cluster)
-    cluster.kubectl("apply", "-k", str(folder("base")), limit=120)
-    path = f"/apis/apps/v1/namespaces/{KARGOS}/deployments/{OURS}"
+    cluster.kubectl("apply", "-k", str(folder(overlay)), limit=120)
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{OURS}"
     applied = cluster.api.get(path)["metadata"]["uid"]
-    force = [] if live("version").startswith('version.BuildInfo{Version:"v3') else ["--force-conflicts"]
-    live("install", RELEASE, str(CHART), "-n", KARGOS, "--take-ownership", *force)
+    force = [] if "v3." in live("version") else ["--force-conflicts"]
+    live("install", RELEASE, str(CHART), "-n", namespace, "--take-ownership", *force, values=values)
     assert cluster.api.get(path)["metadata"]["uid"] == applied
-    live("uninstall", RELEASE, "-n", KARGOS)
-    assert everything(cluster) == before
+    live("uninstall", RELEASE, "-n", namespace)
+    changed = {key for key, _ in everything(cluster).items() ^ before.items()}
+    assert changed <= {f"/api/v1/namespaces /{STANDALONE}"}  # kubectl's, and kept by Helm
 
 
 def test_a_deployment_can_stay_until_the_stateful_set_is_ready(cluster: ControlPlane, live: Helm) -> None:

@@ -37,18 +37,19 @@ values.schema.json's. What the cluster says is asked only where there is one: `h
 {{- include "receiver.validateCluster" . }}
 {{- end }}
 
-{{/* What is found in the cluster that is installed into. */}}
+{{/* What is found in the cluster that is installed into: whose ServiceAccount is there. */}}
 {{- define "receiver.validateCluster" -}}
 {{- $namespace := include "receiver.namespace" . }}
-{{- $account := lookup "v1" "ServiceAccount" $namespace (include "receiver.serviceAccount" .) }}
-{{- if eq .Values.mode "beside" }}
-  {{- if and (lookup "v1" "Namespace" "" "kube-system") (not $account) }}
-    {{- fail (printf "no Kargo in namespace %s (there is no ServiceAccount %s): give Kargo's namespace by -n or kargo.namespace, or take mode in-place where Kargo's chart has externalWebhooksServer.enabled=false" $namespace (include "receiver.serviceAccount" .)) }}
+{{- $name := include "receiver.serviceAccount" . }}
+{{- $account := lookup "v1" "ServiceAccount" $namespace $name }}
+{{- $ours := eq (dig "metadata" "labels" "app.kubernetes.io/name" "" $account) (include "receiver.name" .) }}
+{{- if ne .Values.mode "beside" }}
+  {{- if and $account (not $ours) }}
+    {{- fail (printf "mode %s makes the ServiceAccount %s, and Kargo's is still in namespace %s: set externalWebhooksServer.enabled=false in Kargo's chart first, or take mode beside" .Values.mode $name $namespace) }}
   {{- end }}
-{{- else if $account }}
-  {{- $owner := dig "metadata" "annotations" "meta.helm.sh/release-name" "none" $account }}
-  {{- if ne $owner .Release.Name }}
-    {{- fail (printf "mode %s makes the ServiceAccount %s, and namespace %s has it already (Helm release: %s): set externalWebhooksServer.enabled=false in Kargo's chart first, or take mode beside" .Values.mode (include "receiver.serviceAccount" .) $namespace $owner) }}
-  {{- end }}
+{{- else if $ours }}
+  {{- fail (printf "the ServiceAccount %s in namespace %s is this chart's own, and mode beside would delete it: uninstall first, then set externalWebhooksServer.enabled=true in Kargo's chart, then install beside it" $name $namespace) }}
+{{- else if and (not $account) (lookup "v1" "Namespace" "" "kube-system") }}
+  {{- fail (printf "no Kargo in namespace %s (there is no ServiceAccount %s): give Kargo's namespace by -n or kargo.namespace, or take mode in-place where Kargo's chart has externalWebhooksServer.enabled=false" $namespace $name) }}
 {{- end }}
 {{- end }}
