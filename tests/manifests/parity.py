@@ -109,6 +109,7 @@ CASES = OVERLAYS | COMBINATIONS
 
 CHART_ONLY: dict[str, Any] = {
     "baseUrl": f"{HOST}/webhooks",
+    "kargo": {"release": "2"},  # text that YAML could take for a number
     "image": {
         "repository": "contoso.azurecr.io/receiver",
         "digest": f"sha256:{'a' * 64}",
@@ -124,7 +125,7 @@ CHART_ONLY: dict[str, Any] = {
     "labels": {"team": "platform"},
     "podLabels": {"cost": "1"},
     "podAnnotations": {"note": "x"},
-    "settings": {"LOG_LEVEL": "debug", "PUBLISH_STATUS": False, "REFRESH_CONCURRENCY": 32},
+    "settings": {"LOG_LEVEL": "debug", "PUBLISH_STATUS": False, "REFRESH_CONCURRENCY": 2000000},
     "ingress": {
         "enabled": True,
         "className": "nginx",

@@ -188,7 +188,11 @@ def test_what_only_the_chart_has(helm: Helm) -> None:
         assert spec[name] == CHART_ONLY[name]
     assert container["env"][-1] == {"name": "HTTPS_PROXY", "value": "http://proxy"}
     (settings,) = [each for each in of_kind(objects, "ConfigMap") if each["metadata"]["name"] == OURS]
-    assert settings["data"] == {"LOG_LEVEL": "debug", "PUBLISH_STATUS": "false", "REFRESH_CONCURRENCY": "32"}
+    assert settings["data"] == {
+        "LOG_LEVEL": "debug",
+        "PUBLISH_STATUS": "false",
+        "REFRESH_CONCURRENCY": "2000000",
+    }
 
 
 def test_an_ingress_as_kargos_own_is(helm: Helm) -> None:

@@ -19,7 +19,7 @@ kargo-external-webhooks-server
 
 {{- define "receiver.labels" -}}
 app.kubernetes.io/name: {{ include "receiver.name" . }}
-app.kubernetes.io/instance: {{ .Values.kargo.release }}
+app.kubernetes.io/instance: {{ .Values.kargo.release | quote }}
 app.kubernetes.io/part-of: kargo
 {{- with .Values.labels }}
 {{ toYaml . }}
@@ -34,7 +34,7 @@ app.kubernetes.io/name: {{ include "receiver.name" . }}
 {{/* Metadata of a namespaced object. */}}
 {{- define "receiver.metadata" -}}
 name: {{ include "receiver.name" . }}
-namespace: {{ include "receiver.namespace" . }}
+namespace: {{ include "receiver.namespace" . | quote }}
 labels:
   {{- include "receiver.labels" . | nindent 2 }}
 {{- end }}
@@ -50,11 +50,6 @@ labels:
 {{/* Whether settings of our own ConfigMap are there. */}}
 {{- define "receiver.hasSettings" -}}
 {{- if or (ne .Values.mode "beside") .Values.settings }}true{{ end }}
-{{- end }}
-
-{{/* Whether ServiceAccount and rights in this cluster are for us to make. */}}
-{{- define "receiver.ownServiceAccount" -}}
-{{- if ne .Values.mode "beside" }}true{{ end }}
 {{- end }}
 
 {{/* Host of the base URL, without a port: neither Ingress nor HTTPRoute knows ports. */}}
@@ -74,5 +69,5 @@ labels:
 {{- define "receiver.subject" -}}
 - kind: ServiceAccount
   name: {{ include "receiver.serviceAccount" . }}
-  namespace: {{ include "receiver.namespace" . }}
+  namespace: {{ include "receiver.namespace" . | quote }}
 {{- end }}

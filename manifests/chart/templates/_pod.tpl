@@ -38,7 +38,7 @@ spec:
     {{- toYaml . | nindent 4 }}
   {{- end }}
   {{- with .Values.priorityClassName }}
-  priorityClassName: {{ . }}
+  priorityClassName: {{ . | quote }}
   {{- end }}
   topologySpreadConstraints:
     {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
@@ -128,7 +128,7 @@ spec:
     {{- if .Values.tls.enabled }}
     - name: tls
       secret:
-        secretName: {{ .Values.tls.secretName }}
+        secretName: {{ .Values.tls.secretName | quote }}
         defaultMode: 0440
     {{- end }}
     {{- if .Values.kargo.kubeconfigSecret }}
@@ -172,7 +172,7 @@ spec:
 {{- define "receiver.kubeconfigVolume" -}}
 - name: kubeconfig
   secret:
-    secretName: {{ .Values.kargo.kubeconfigSecret }}
+    secretName: {{ .Values.kargo.kubeconfigSecret | quote }}
     defaultMode: 0440
 {{- end }}
 
