@@ -1,6 +1,9 @@
 """The chart on a real API server: accepted, restricted, upgraded and removed without a trace at Kargo's."""
 
+import json
+import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +12,12 @@ import yaml
 
 from e2e import kargo
 from e2e.controlplane import ControlPlane
+from e2e.controlplane.waiting import eventually
+from e2e.kargo.project import Project
 from tests.manifests.parity import CASES, CHART_ONLY, HOST, Case
-from tests.support.chart import CHART, RELEASE, Helm, HelmError, hooks_apart
+from tests.support.chart import CHART, RELEASE, Helm, HelmError, hooks_apart, run_test_pod
 from tests.support.manifests import cluster_with_kargo, folder, pod_of, workload
+from tests.support.receiver_process import ReceiverFactory
 
 pytestmark = pytest.mark.integration
 
@@ -219,3 +225,23 @@ def test_the_notes_know_the_cluster(live: Helm) -> None:
     values = {"baseUrl": "https://other.example.com", "ingress": {"enabled": True}}
     printed = live("upgrade", "my-release", str(CHART), "-n", KARGOS, values=values)
     assert f"WARNING: baseUrl is https://other.example.com, Kargo's is {HOST}/webhooks" in printed
+
+
+def test_helm_test(cluster: ControlPlane, live: Helm, start_receiver: ReceiverFactory) -> None:
+    """Helm makes the Pod and waits for its verdict; the test plays kubelet and Service."""
+    project = Project(cluster, "pinged").create()
+    kubeconfig = kargo.receiver_kubeconfig(cluster)
+    receiver = start_receiver(kubeconfig=kubeconfig)
+    live("install", RELEASE, str(CHART), "-n", KARGOS)
+    get = ("get", "pod", f"{OURS}-test", "-n", KARGOS, "--ignore-not-found", "-o", "json")
+    with ThreadPoolExecutor() as pool:
+        tested = pool.submit(live, "test", RELEASE, "-n", KARGOS, "--timeout=60s")
+        pod = eventually(lambda: json.loads(cluster.kubectl(*get) or "null"))
+        code, printed = run_test_pod(pod, f"http://127.0.0.1:{receiver.port}", kubeconfig)
+        status = {"status": {"phase": "Failed" if code else "Succeeded"}}
+        cluster.kubectl(
+            "patch", "pod", f"{OURS}-test", "-n", KARGOS, "--subresource=status", "--type=merge",
+            f"--patch={json.dumps(status)}",
+        )  # fmt: skip
+        assert re.search(r"Phase: +Succeeded", tested.result())
+    assert f"receiver {project.name}/azure answers 200" in printed

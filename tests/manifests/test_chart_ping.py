@@ -1,9 +1,6 @@
 """The command of `helm test`, as the chart renders it, against a real receiver: here no Pods run."""
 
 import http.server
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,8 +10,8 @@ import trustme
 
 from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project
-from tests.support.chart import Helm, hooks_apart
-from tests.support.receiver_process import RECEIVER_PATH, ReceiverFactory, ReceiverProcess
+from tests.support.chart import Helm, hooks_apart, run_test_pod
+from tests.support.receiver_process import ReceiverFactory, ReceiverProcess
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("no_other_configs")]
 
@@ -28,26 +25,8 @@ def ping(helm: Helm, receiver_kubeconfig: Path) -> Ping:
     """Run the Pod's command for an address, as the receiver's user; returns exit code and output."""
     _, (pod,) = hooks_apart(helm.render({"mode": "in-place", "baseUrl": "https://kargo.example.com"}))
     (container,) = pod["spec"]["containers"]
-    program, script = container["command"][0], container["args"][0]
-    assert program == "python"
     assert container["args"][1] == "http://kargo-azure-receiver.kargo.svc:80"
-
-    def run(service: str, seconds: str = "30") -> tuple[int, str]:
-        environment = {
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "KUBECONFIG": str(receiver_kubeconfig),
-            "EXTERNAL_WEBHOOK_SERVER_BASE_URL": "https://kargo.example.com/webhooks",
-        }
-        command = [sys.executable, "-c", script, service, seconds]
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=90, check=False
-        )
-        printed = done.stdout + done.stderr
-        assert RECEIVER_PATH.search(printed.encode()) is None
-        return done.returncode, printed.strip()
-
-    return run
+    return lambda service, seconds="": run_test_pod(pod, service, receiver_kubeconfig, seconds)
 
 
 def address(receiver: ReceiverProcess, scheme: str = "http") -> str:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import yaml
 
 from tests.support.manifests import ROOT, Object
+from tests.support.receiver_process import RECEIVER_PATH
 
 CHART = ROOT / "chart"
 RELEASE = "receiver"
@@ -66,6 +68,24 @@ def hooks_apart(found: Sequence[Object]) -> tuple[list[Object], list[Object]]:
     for each in found:
         apart["helm.sh/hook" in each["metadata"].get("annotations", {})].append(each)
     return apart
+
+
+def run_test_pod(pod: Object, service: str, kubeconfig: Path, seconds: str = "") -> tuple[int, str]:
+    """Run the command of `helm test` with this address in place of the Service's; exit code and output."""
+    (container,) = pod["spec"]["containers"]
+    script, _, patience = container["args"]
+    assert container["command"] == ["python", "-c"]
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "KUBECONFIG": str(kubeconfig),
+        "EXTERNAL_WEBHOOK_SERVER_BASE_URL": "https://kargo.example.com/webhooks",
+    }
+    command = [sys.executable, "-c", script, service, seconds or patience]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90, check=False)
+    printed = done.stdout + done.stderr
+    assert RECEIVER_PATH.search(printed.encode()) is None
+    return done.returncode, printed.strip()
 
 
 def kustomization(folder: Path, components: Sequence[str], settings: Mapping[str, str]) -> Path:
