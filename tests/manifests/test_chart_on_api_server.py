@@ -25,7 +25,9 @@ KARGOS = "kargo"
 SWITCHED_OFF = "switched-off"
 """Kargo's namespace where its own server is switched off."""
 STANDALONE = "kargo-azure-receiver"
-NAMESPACES = (KARGOS, SWITCHED_OFF, STANDALONE, "elsewhere", "system-secrets")
+PODS = "pods"
+"""Where Pods are tried: it has the ServiceAccount."""
+NAMESPACES = (KARGOS, SWITCHED_OFF, STANDALONE, PODS, "elsewhere", "system-secrets")
 OURS = "kargo-azure-receiver"
 KINDS = (
     "/api/v1/configmaps",
@@ -66,6 +68,8 @@ def cluster(announce: Callable[[str], None]) -> Iterator[ControlPlane]:
             "data": {"EXTERNAL_WEBHOOK_SERVER_BASE_URL": f"{HOST}/webhooks"},
         }
         plane.api.create(f"/api/v1/namespaces/{KARGOS}/configmaps", settings)
+        account = {"metadata": {"name": kargo.SERVICE_ACCOUNT}}
+        plane.api.create(f"/api/v1/namespaces/{PODS}/serviceaccounts", account)
         yield plane
 
 
@@ -111,18 +115,10 @@ def test_every_rendering_is_accepted(cluster: ControlPlane, helm: Helm) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_pods_pass_pod_security_restricted(cluster: ControlPlane, helm: Helm, name: str) -> None:
     """The receiver's Pod and that of `helm test` are accepted where `restricted` is enforced."""
-    namespace = CASES[name].namespace
-    objects, hooks = hooks_apart(helm.render(CASES[name].values, namespace))
-    (test,) = hooks
-    account: dict[str, Any] = {"apiVersion": "v1", "kind": "ServiceAccount"}
-    account["metadata"] = {"name": kargo.SERVICE_ACCOUNT, "namespace": namespace}
-    if namespace != KARGOS:
-        cluster.apply(yaml.safe_dump(account))
+    objects, (test,) = hooks_apart(helm.render(CASES[name].values, PODS))
     for pod in (pod_of(workload(objects), "receiver"), test):
-        made = cluster.api.create(f"/api/v1/namespaces/{namespace}/pods?dryRun=All", pod)
+        made = cluster.api.create(f"/api/v1/namespaces/{PODS}/pods?dryRun=All", pod)
         assert made["metadata"]["name"] == pod["metadata"]["name"]
-    if namespace != KARGOS:
-        cluster.api.delete(f"/api/v1/namespaces/{namespace}/serviceaccounts/{kargo.SERVICE_ACCOUNT}")
 
 
 def test_beside_kargo(cluster: ControlPlane, live: Helm, tmp_path: Path) -> None:
