@@ -152,10 +152,7 @@ def text(raw: msgspec.Raw, field: str) -> str:
 
 
 def _read(written: bytes) -> str:
-    try:
-        value = _text.decode(written)
-    except UnicodeDecodeError:
-        value = _text.decode(str(written, "utf-8", "replace"))
+    value = _text.decode(str(written, "utf-8", "replace"))
     if "\x08" in value:
         value = _HIDDEN.sub(lambda hidden: chr(int(hidden[1], 16)), value)
         value = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
