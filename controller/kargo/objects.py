@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from controller.runtime.api.resource import Resource
-from controller.runtime.api.wire import split
+from controller.runtime.api.wire import decode
 
 GROUP, VERSION = "kargo.akuity.io", "v1alpha1"
 WAREHOUSES = Resource(GROUP, VERSION, "warehouses")
@@ -67,31 +67,12 @@ class Parts(msgspec.Struct):
     status: Any = None
 
 
-LEVELS_READ = 6
-"""Levels of an object that are looked at: ``spec.subscriptions[].image.repoURL`` is the deepest."""
 _parts = msgspec.json.Decoder(Parts)
 
 
 def decode_parts(raw: bytes | msgspec.Raw) -> Parts:
     """Decode an object of whatever shape and depth; raises ``msgspec.MsgspecError`` if it has no identity."""
-    try:
-        return _parts.decode(raw)
-    except RecursionError:
-        return msgspec.convert(_shallow(bytes(raw), LEVELS_READ), Parts)
-
-
-def _shallow(raw: bytes, levels: int) -> Any:
-    """Decode JSON that is nested too deeply for msgspec: with None for what is so below ``levels``.
-
-    The API server takes 10,000 levels, msgspec fewer than 1,000. Such a field must not cost its object.
-    """
-    try:
-        return msgspec.json.decode(raw)
-    except RecursionError:
-        if levels == 0:
-            return None
-    members = [(key, _shallow(value, levels - 1)) for key, value in split(raw)]
-    return dict(members) if raw.lstrip().startswith(b"{") else [value for _, value in members]
+    return decode(_parts, raw)
 
 
 def field(value: Any, name: str) -> Any:

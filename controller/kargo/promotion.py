@@ -9,6 +9,7 @@ import msgspec
 
 from controller.kargo.objects import Known, Metadata, Target, decode_parts, field
 from controller.repositories.keys import pull_request_key
+from controller.runtime.api.wire import decode
 
 
 class Promotion(msgspec.Struct, gc=False):
@@ -52,10 +53,10 @@ def decode_promotion(raw: bytes | msgspec.Raw, known: Known) -> Promotion | None
     without one, ``step-N`` counted from 0.
     """
     try:
-        head = _promotion_head.decode(raw)
+        head = decode(_promotion_head, raw)
         if head.status is None or head.status.phase != "Running":
             return None
-    except (msgspec.ValidationError, RecursionError):
+    except msgspec.ValidationError:
         pass  # an odd status: the lenient decoder below takes what can be read
     parts = decode_parts(raw)
     if field(parts.status, "phase") != "Running":

@@ -11,6 +11,7 @@ import msgspec
 
 from controller.kargo.objects import Known, Metadata, Target, decode_parts, field
 from controller.repositories.keys import subscription_key
+from controller.runtime.api.wire import decode
 
 
 class Warehouse(msgspec.Struct, gc=False):
@@ -73,8 +74,8 @@ def decode_warehouse(raw: bytes | msgspec.Raw, known: Known) -> Warehouse:
     """Decode one Warehouse; reuse the stored one's identity and keys where they are the same."""
     stored: Warehouse | None
     try:
-        wire = _warehouse.decode(raw)
-    except (msgspec.ValidationError, RecursionError):
+        wire = decode(_warehouse, raw)
+    except msgspec.ValidationError:
         parts = decode_parts(raw)
         meta = parts.metadata
         subscriptions: bytes = msgspec.json.encode(field(parts.spec, "subscriptions"))

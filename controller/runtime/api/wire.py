@@ -1,8 +1,7 @@
 """The JSON of lists and watches, taken apart as far as an informer needs: everything else stays bytes."""
 
 import re
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -77,40 +76,41 @@ _bookmark = msgspec.json.Decoder(_Bookmark)
 _answer = msgspec.json.Decoder(_Answer)
 
 
+DEEPEST = 64
+"""Levels of JSON that are read. msgspec takes some hundreds, the API server 10,000."""
+
+
+def decode(decoder: msgspec.json.Decoder[W], raw: bytes | msgspec.Raw) -> W:
+    """Decode JSON of any depth; where msgspec refuses it, what lies below DEEPEST levels counts as null.
+
+    One object that is nested too deeply must not cost the others of its list. Raises msgspec.MsgspecError or
+    UnicodeDecodeError.
+    """
+    try:
+        return decoder.decode(raw)
+    except RecursionError:
+        return decoder.decode(shallow(bytes(raw)))
+
+
 def parse_page(body: bytes) -> Page:
     """Take a list's answer apart. Raises what UNDECODABLE names."""
-    try:
-        return _page.decode(body)
-    except RecursionError:  # one object is nested too deeply for msgspec: it must not cost the others
-        parts = dict(split(body))
-        items = [msgspec.Raw(item) for _, item in split(parts.get("items", b"[]"))]
-        return Page(_decode(parts.get("metadata"), _ListMeta), items)
+    return decode(_page, body)
 
 
 def parse_event(line: bytes) -> Event:
     """Take one line of a watch apart. Raises what UNDECODABLE names."""
-    try:
-        return _event.decode(line)
-    except RecursionError:
-        parts = dict(split(line))
-        return Event(_decode(parts.get("type"), str), msgspec.Raw(parts.get("object", b"null")))
+    return decode(_event, line)
 
 
 def parse_meta(raw: msgspec.Raw) -> Meta:
     """Read the identity of one object. Raises what UNDECODABLE names."""
-    try:
-        return _object.decode(raw).metadata
-    except RecursionError:
-        return _decode(dict(split(bytes(raw))).get("metadata"), Meta)
+    return decode(_object, raw).metadata
 
 
 def is_object(body: bytes, name: str | None) -> bool:
     """Whether an answer is an object of the API, and the one called ``name`` if that is given."""
     try:
-        answer = _answer.decode(body)
-    except RecursionError:
-        parts = dict(split(body))
-        answer = _Answer(_decode(parts.get("kind"), str), _decode(parts.get("metadata"), _Named))
+        answer = decode(_answer, body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return False
     return answer.kind not in ("", "Status") and name in (None, answer.metadata.name)
@@ -119,10 +119,6 @@ def is_object(body: bytes, name: str | None) -> bool:
 def parse_version(raw: msgspec.Raw) -> str:
     """Read the version a bookmark carries. Raises what UNDECODABLE names."""
     return _bookmark.decode(raw).metadata.resource_version
-
-
-def _decode(part: bytes | None, kind: type[W]) -> W:
-    return msgspec.json.decode(part or b"", type=kind)
 
 
 _CONTINUE = re.compile(rb'"metadata":\{"continue":"([A-Za-z0-9+/=_-]+)",[^{}]*\}\}\s*\Z')
@@ -139,32 +135,23 @@ def peek_token(body: bytes) -> str:
     return found[1].decode() if found else ""
 
 
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]:,]', re.DOTALL)
+_BRACKET = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
 
 
-def split(body: bytes) -> Iterator[tuple[Any, bytes]]:
-    """Yield the members of a JSON object (key, value) or the elements of an array (None, value) as bytes.
+def shallow(body: bytes) -> bytes:
+    """Return JSON with null in place of each value that is nested below DEEPEST levels.
 
-    Counts brackets instead of recursing, so depth costs nothing; does not check what it passes over. Slow
-    (some 20 MB/s): for what msgspec refuses as too deep. The API server accepts 10,000 levels.
+    Counts brackets outside of strings and checks nothing else. Slow (some 20 MB/s).
     """
-    depth, start, key = 0, 0, None
-    for token in _TOKEN.finditer(body):
+    kept, depth, start = [], 0, 0
+    for token in _BRACKET.finditer(body):
         sign = token.group()
         if sign in b"{[":
             depth += 1
-            if depth == 1:
-                start = token.end()
+            if depth == DEEPEST + 1:
+                kept += [body[start : token.start()], b"null"]
         elif sign in b"}]":
+            if depth == DEEPEST + 1:
+                start = token.end()
             depth -= 1
-            if depth == 0:
-                last = body[start : token.start()].strip()
-                if last:
-                    yield key, last
-                return
-        elif depth == 1 and sign == b":":
-            key = msgspec.json.decode(body[start : token.start()].strip())
-            start = token.end()
-        elif depth == 1 and sign == b",":
-            yield key, body[start : token.start()].strip()
-            start = token.end()
+    return b"".join((*kept, body[start:])) if depth <= DEEPEST else b""
