@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from webhook.limits import MIB, Limits, share, table
+from tests.support.bounds import table
+from webhook.limits import MIB, Limits, share
 from webhook.payloads.event_grid import MOST_EVENTS
 
 
@@ -28,7 +29,7 @@ def test_connections_leave_file_descriptors_to_others(monkeypatch: pytest.Monkey
 
 
 def test_the_documentation_shows_the_table() -> None:
-    """docs/security.md has the rows of the table in the code, all of them and no others."""
+    """docs/security.md has a row for each bound, with the numbers of the code, all of them and no others."""
     page = (Path(__file__).parents[2] / "docs/security.md").read_text("utf-8")
     section = page.partition("## What is bounded")[2].partition("\n## ")[0]
     shown = [line for line in section.splitlines() if line.startswith("| ")]
