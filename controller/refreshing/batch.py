@@ -16,11 +16,12 @@ class Settled(Enum):
 
 
 class Batch:
-    """The refreshes that one delivery asked for.
+    """The refreshes that one delivery asked for, in a part for each flow.
 
     Every target is settled exactly once: by a patch that *started* after the batch asked for it. A batch
-    whose sender has its answer is ``detached``, and may be superseded by a later one of the same flow, which
-    asks for the same again: so what waits during an outage is Warehouses, not deliveries.
+    whose sender has its answer is ``detached``; each of its parts may then be superseded by a later one of
+    the same flow, which asks for the same again: so what waits during an outage is Warehouses, not
+    deliveries.
     """
 
     __slots__ = (
@@ -29,38 +30,29 @@ class Batch:
         "delivery",
         "detached",
         "failing",
-        "flow",
         "matched",
         "outstanding",
+        "parts",
         "persisted",
         "received",
         "rejected",
         "superseded_by",
-        "targets",
     )
 
-    def __init__(
-        self,
-        targets: Sequence[Target],
-        flow: Flow,
-        received: float,
-        on_detach: Callable[["Batch"], None],
-        delivery: str = "",
-    ) -> None:
-        self.targets = targets
-        self.flow = flow
+    def __init__(self, received: float, delivery: str, on_detach: Callable[["Part"], None]) -> None:
         self.received = received
         """Monotonic time in seconds at which the event came."""
         self.delivery = delivery
         """Id of the delivery; empty for a refresh that no delivery waits for."""
-        self.matched = len(targets)
-        self.outstanding = len(targets)
+        self.parts: list[Part] = []
+        self.matched = 0
+        self.outstanding = 0
         self.persisted = 0
         self.rejected = 0
         self.failing = False
         self.detached = False
         self.superseded_by: tuple[str, ...] = ()
-        """Id of the delivery that carries what was outstanding here."""
+        """Ids of the deliveries that carry what was outstanding here."""
         self._on_detach = on_detach
         self._callbacks: list[Callable[[], object]] = []
 
@@ -68,6 +60,14 @@ class Batch:
     def done(self) -> bool:
         """True when nothing is outstanding any more."""
         return self.outstanding == 0
+
+    def add(self, targets: Sequence[Target], flow: Flow) -> "Part":
+        """Return a new part for targets of one flow; all parts are added before any target is settled."""
+        part = Part(self, targets, flow)
+        self.parts.append(part)
+        self.matched += part.outstanding
+        self.outstanding += part.outstanding
+        return part
 
     def on_done(self, callback: Callable[[], object]) -> None:
         """Call back once when ``done``; at once if it is."""
@@ -77,91 +77,54 @@ class Batch:
             callback()
 
     def detach(self) -> None:
-        """Note that nobody waits for the answer any more, so that a later delivery may supersede this one."""
+        """Note that nobody waits for the answer any more, so that later deliveries may supersede this one."""
         if not self.detached:
             self.detached = True
-            self._on_detach(self)
+            for part in self.parts:
+                self._on_detach(part)
 
-    def settle(self, how: Settled) -> None:
-        """Count one target as settled; a batch that is done already (superseded) stays as it is."""
-        if not self.outstanding:
-            return
+    def count(self, how: Settled) -> None:
+        """Count one target as settled. For the parts."""
         if how is Settled.PERSISTED:
             self.persisted += 1
         elif how is Settled.REJECTED:
             self.rejected += 1
         else:
             self.matched -= 1
-        self.outstanding -= 1
+        self._less(1)
+
+    def hand_over(self, targets: int, to: str) -> None:
+        """Note that the delivery of this id carries so many outstanding targets. For the parts."""
+        if to not in self.superseded_by:
+            self.superseded_by = (*self.superseded_by, to)
+        self._less(targets)
+
+    def _less(self, targets: int) -> None:
+        self.outstanding -= targets
         if not self.outstanding:
-            self._finish()
-
-    def supersede(self, by: "Batch") -> None:
-        """Hand what is outstanding over to a later batch of the same flow."""
-        self.superseded_by = (by.delivery,)
-        self.outstanding = 0
-        self._finish()
-
-    def _finish(self) -> None:
-        callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            callback()
-
-
-class Batches:
-    """Several batches of one delivery, one for each repository in it, seen as one."""
-
-    def __init__(self, parts: Sequence[Batch]) -> None:
-        self._parts = parts
-
-    @property
-    def matched(self) -> int:
-        """Objects matched, less those that are gone."""
-        return sum(part.matched for part in self._parts)
-
-    @property
-    def persisted(self) -> int:
-        """Objects whose annotation was stored."""
-        return sum(part.persisted for part in self._parts)
-
-    @property
-    def rejected(self) -> int:
-        """Objects refused for good."""
-        return sum(part.rejected for part in self._parts)
-
-    @property
-    def failing(self) -> bool:
-        """True if a retry was waiting for something matched."""
-        return any(part.failing for part in self._parts)
-
-    @property
-    def done(self) -> bool:
-        """True when nothing is outstanding any more."""
-        return all(part.done for part in self._parts)
-
-    @property
-    def superseded_by(self) -> tuple[str, ...]:
-        """Ids of the deliveries that carry what was outstanding here."""
-        return tuple(dict.fromkeys(each for part in self._parts for each in part.superseded_by))
-
-    def on_done(self, callback: Callable[[], object]) -> None:
-        """Call back once when ``done``; at once if it is."""
-        missing = [part for part in self._parts if not part.done]
-        if not missing:
-            callback()
-            return
-        left = len(missing)
-
-        def one_done() -> None:
-            nonlocal left
-            left -= 1
-            if not left:
+            callbacks, self._callbacks = self._callbacks, []
+            for callback in callbacks:
                 callback()
 
-        for part in missing:
-            part.on_done(one_done)
 
-    def detach(self) -> None:
-        """Note that nobody waits for the answer any more, for each part."""
-        for part in self._parts:
-            part.detach()
+class Part:
+    """What a batch asked for in one flow."""
+
+    __slots__ = ("batch", "flow", "outstanding", "targets")
+
+    def __init__(self, batch: Batch, targets: Sequence[Target], flow: Flow) -> None:
+        self.batch = batch
+        self.targets = targets
+        self.flow = flow
+        self.outstanding = len(targets)
+
+    def settle(self, how: Settled) -> None:
+        """Count one target as settled; a part that is done already (superseded) stays as it is."""
+        if self.outstanding:
+            self.outstanding -= 1
+            self.batch.count(how)
+
+    def supersede(self, by: Batch) -> None:
+        """Hand what is outstanding over to a later batch."""
+        outstanding, self.outstanding = self.outstanding, 0
+        self.batch.hand_over(outstanding, by.delivery)

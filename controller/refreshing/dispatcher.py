@@ -7,7 +7,7 @@ import structlog
 
 from controller.kargo.objects import Target
 from controller.receivers.url import scope_of
-from controller.refreshing.batch import Batch, Batches
+from controller.refreshing.batch import Batch
 from controller.refreshing.recent_deliveries import WINDOW, RecentDeliveries
 from controller.refreshing.refresher import Refresher
 from controller.refreshing.target_index import TargetIndex
@@ -61,7 +61,7 @@ class Dispatcher:
 
     def dispatch(
         self, receiver: str, subjects: Sequence[Subject], received: float, *, delivery: str = ""
-    ) -> Batch | Batches:
+    ) -> Batch:
         """Match subjects within the scope of the receiver of this name and request the refreshes.
 
         ``received`` is Unix time in seconds. Each subject is a flow of its own, within those of its receiver
@@ -74,15 +74,15 @@ class Dispatcher:
         if since - self._pruned >= PRUNE_SECONDS:
             self._pruned = since
             self._recent.prune(since)
+        batch = self._refresher.batch(received, delivery)
         seen: set[Target] = set()
-        parts = []
         for subject in subjects:
             key, targets = self._match(scope, receiver, subject, received)
             fresh = [target for target in targets if target not in seen] if seen else targets
             if len(subjects) > 1:
                 seen.update(fresh)
-            parts.append(self._refresher.request(fresh, (scope, receiver, key), received, delivery))
-        return parts[0] if len(parts) == 1 else Batches(parts)
+            self._refresher.request(fresh, (scope, receiver, key), batch)
+        return batch
 
     def _match(
         self, scope: str | None, receiver: str, subject: Subject, received: float
@@ -111,7 +111,7 @@ class Dispatcher:
         for subject in subjects:
             key, targets = self._match(scope, receiver, subject, at)
             late = [target for target in targets if not received <= self._refreshed(target) <= now]
-            self._refresher.request(late, (scope, receiver, key), at)
+            self._refresher.request(late, (scope, receiver, key), self._refresher.batch(at))
 
     def _monotonic(self, received: float) -> float:
         """Return a Unix time on the monotonic clock: the wall clock may jump while it is remembered."""
@@ -129,7 +129,8 @@ class Dispatcher:
                 name=target.name,
             )
             # Without an id: it must not take the place of the delivery it follows, which asks for more.
-            self._refresher.request((target,), (scope, recent.receiver, key), recent.received)
+            batch = self._refresher.batch(recent.received)
+            self._refresher.request((target,), (scope, recent.receiver, key), batch)
 
     def _since(self) -> float:
         """Return the monotonic time since when deliveries still apply to a Warehouse first seen now."""

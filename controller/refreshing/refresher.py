@@ -16,7 +16,7 @@ from controller.cluster.access import AccessReviewer
 from controller.cluster.events import WARNING, EventRecorder
 from controller.kargo.objects import PROMOTIONS, REFRESH_ANNOTATION, WAREHOUSES, Target
 from controller.observability.metrics import Metrics
-from controller.refreshing.batch import Batch, Settled
+from controller.refreshing.batch import Batch, Part, Settled
 from controller.refreshing.verdicts import is_refusal, is_stored, verdict
 from controller.runtime.api.client import Client
 from controller.runtime.api.errors import ApiError, Forbidden, MalformedResponse
@@ -47,9 +47,9 @@ class _Record:
     __slots__ = ("failing", "in_flight", "refused", "waiting")
 
     def __init__(self) -> None:
-        self.waiting: list[Batch] = []
+        self.waiting: list[Part] = []
         """Those that asked for it since its last patch began."""
-        self.in_flight: Sequence[Batch] = ()
+        self.in_flight: Sequence[Part] = ()
         """Those that the patch under way is for."""
         self.failing = False
         """Its last patch failed, and will be repeated."""
@@ -67,8 +67,9 @@ class Refresher:
 
     Invariants, checked by ``validate``, until the queue is shut down: a target has a record as long as
     somebody waits for it or its refusal is remembered; it is then waiting, delayed or in processing in the
-    queue. A batch stands in the records of as many targets as are outstanding in it, once in each; one that
-    has ended stands in those of patches in flight at most. A flow's newest delivery is known until it ends.
+    queue. A part of a batch stands in the records of as many targets as are outstanding in it, once in each;
+    one that has ended stands in those of patches in flight at most. A flow's newest part is known until it
+    ends.
     """
 
     def __init__(
@@ -91,20 +92,23 @@ class Refresher:
         self._metrics = metrics
         self._rng = rng or random.Random()  # noqa: S311 - makes values of two replicas differ, no secret
         self._records: dict[Target, _Record] = {}
-        self._newest: dict[Flow, Batch] = {}
-        """The newest delivery of each flow, unless that has ended."""
+        self._newest: dict[Flow, Part] = {}
+        """The newest delivery's part of each flow, unless that has ended."""
         self._last_micros = 0
         self._reported = -REPORT_INTERVAL
         self.controller: Controller[Target] = Controller(queue, self.reconcile, workers=workers)
 
-    def request(self, targets: Sequence[Target], flow: Flow, received: float, delivery: str = "") -> Batch:
-        """Ask for a refresh of each target; returns at once.
+    def batch(self, received: float, delivery: str = "") -> Batch:
+        """Return an empty batch for the delivery of this id, of an event that came at this monotonic time."""
+        return Batch(received, delivery, self._detached)
+
+    def request(self, targets: Sequence[Target], flow: Flow, batch: Batch) -> None:
+        """Ask for a refresh of each target as a part of ``batch``; returns at once.
 
         ``flow`` is the path of the queue by which targets take turns; of one flow a later delivery (it must
-        have an id) may take an earlier one's place. ``received`` is the monotonic time at which the event
-        came, for the lag.
+        have an id) may take an earlier one's place.
         """
-        batch = Batch(targets, flow, received, self._detached, delivery)
+        part = batch.add(targets, flow)
         records, add = self._records, self._queue.add
         for target in targets:
             record = records.get(target)
@@ -112,15 +116,13 @@ class Refresher:
                 record = records[target] = _Record()
             elif record.failing:
                 batch.failing = True
-            record.waiting.append(batch)
+            record.waiting.append(part)
             add(target, flow)
-        if targets and delivery:
+        if targets and batch.delivery:
             previous = self._newest.get(flow)
-            self._newest[flow] = batch
-            batch.on_done(lambda: self._forget_flow(batch))
-            if previous is not None and previous.detached:
-                self._replace(previous, batch)
-        return batch
+            self._newest[flow] = part
+            if previous is not None and previous.batch.detached:
+                self._replace(previous, part)
 
     async def reconcile(self, target: Target) -> Outcome:
         """Patch one target for everyone who asked so far."""
@@ -136,7 +138,7 @@ class Refresher:
         except ApiError as error:
             outcome = await self._judge(target, record, error)
             if isinstance(outcome, Retry):
-                record.waiting[:0] = [batch for batch in record.in_flight if not batch.done]
+                record.waiting[:0] = [part for part in record.in_flight if part.outstanding]
                 record.in_flight = ()
                 record.failing = True
                 self._metrics.refreshed(target.kind, "retried")
@@ -210,15 +212,17 @@ class Refresher:
 
     def _settle(self, target: Target, record: _Record, how: Settled, took: float) -> Done:
         self._metrics.refreshed(target.kind, how.value)
-        batches, record.in_flight = record.in_flight, ()
+        parts, record.in_flight = record.in_flight, ()
         record.failing = False
         if how is Settled.PERSISTED:
             record.refused = None
             now = self._clock.monotonic()
-            for batch in batches:
-                self._metrics.lag(max(0.0, now - batch.received))
-        for batch in batches:
-            batch.settle(how)
+            for part in parts:
+                self._metrics.lag(max(0.0, now - part.batch.received))
+        for part in parts:
+            part.settle(how)
+            if not part.outstanding and self._newest.get(part.flow) is part:
+                del self._newest[part.flow]
         if record.waiting:
             return Done(pause=min(2 * took, LONGEST_PAUSE))
         if record.refused is not None:
@@ -239,12 +243,12 @@ class Refresher:
 
     # --- one flow's deliveries take each other's place ---
 
-    def _detached(self, batch: Batch) -> None:
-        newest = self._newest.get(batch.flow)
-        if newest is not None and newest is not batch and not batch.done:
-            self._replace(batch, newest)
+    def _detached(self, part: Part) -> None:
+        newest = self._newest.get(part.flow)
+        if newest is not None and newest is not part and part.outstanding:
+            self._replace(part, newest)
 
-    def _replace(self, old: Batch, new: Batch) -> None:
+    def _replace(self, old: Part, new: Part) -> None:
         """Let ``new`` carry what ``old`` still waits for, if it asks for all of it."""
         if old.targets != new.targets and not set(old.targets) <= set(new.targets):
             return
@@ -252,28 +256,25 @@ class Refresher:
             record = self._records.get(target)
             if record is not None and old in record.waiting:
                 record.waiting.remove(old)
-        old.supersede(new)
-
-    def _forget_flow(self, batch: Batch) -> None:
-        if self._newest.get(batch.flow) is batch:
-            del self._newest[batch.flow]
+        old.supersede(new.batch)
 
     def validate(self) -> None:
         """Check every invariant; raises AssertionError. For tests: walks everything."""
-        counts: dict[Batch, int] = {}
+        counts: dict[Part, int] = {}
         for target, record in self._records.items():
             assert target in self._queue, f"nobody would look at {target}"  # noqa: S101
             carried = [*record.waiting, *record.in_flight]
             assert carried or record.refused is not None, f"{target} is of no use"  # noqa: S101
             assert len(set(carried)) == len(carried)  # noqa: S101
-            assert not any(batch.done for batch in record.waiting)  # noqa: S101
-            for batch in carried:
-                assert target in batch.targets  # noqa: S101
-                counts[batch] = counts.get(batch, 0) + 1
-        for batch, count in counts.items():
-            assert batch.done or batch.outstanding == count  # noqa: S101
-        for flow, batch in self._newest.items():
-            assert batch.flow == flow and batch in counts and not batch.done  # noqa: S101, PT018
+            assert all(part.outstanding for part in record.waiting)  # noqa: S101
+            for part in carried:
+                assert target in part.targets  # noqa: S101
+                counts[part] = counts.get(part, 0) + 1
+        for part, count in counts.items():
+            assert part.outstanding in (0, count)  # noqa: S101
+            assert part.batch.outstanding == sum(each.outstanding for each in part.batch.parts)  # noqa: S101
+        for flow, part in self._newest.items():
+            assert part.flow == flow and part in counts and part.outstanding  # noqa: S101, PT018
 
 
 @functools.lru_cache(maxsize=1)

@@ -80,7 +80,9 @@ class Refreshing:
 
     def ask(self, *targets: Target, flow: str = "flow", delivery: str = "") -> Batch:
         """Request a refresh of targets for an event that comes now."""
-        return self.refresher.request(targets, (flow,), self.clock.monotonic(), delivery)
+        batch = self.refresher.batch(self.clock.monotonic(), delivery)
+        self.refresher.request(targets, (flow,), batch)
+        return batch
 
     def patches(self, name: str = "") -> list[Request]:
         """Return the patches that were begun, of one object if named."""

@@ -4,15 +4,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.kargo.objects import Target
-from controller.refreshing.batch import Batch, Batches, Settled
+from controller.refreshing.batch import Batch, Part, Settled
 
 
 def targets(count: int) -> list[Target]:
     return [Target("Warehouse", "p", f"w{number}") for number in range(count)]
 
 
-def batch(count: int, delivery: str = "d") -> Batch:
-    return Batch(targets(count), ("flow",), 0.0, lambda _: None, delivery)
+def batch(*counts: int, delivery: str = "d") -> Batch:
+    """Return a batch with a part for each count of targets."""
+    made = Batch(0.0, delivery, lambda _: None)
+    for number, count in enumerate(counts):
+        made.add(targets(count), (f"flow {number}",))
+    return made
 
 
 @given(st.lists(st.sampled_from(Settled), max_size=20))
@@ -24,7 +28,7 @@ def test_counts(settled: list[Settled]) -> None:
     for number, how in enumerate(settled):
         assert not refresh.done
         assert refresh.outstanding == len(settled) - number
-        refresh.settle(how)
+        refresh.parts[0].settle(how)
     assert refresh.done
     assert ends == [True]
     assert refresh.persisted == settled.count(Settled.PERSISTED)
@@ -37,8 +41,8 @@ def test_done_is_told_once_and_late_askers_at_once() -> None:
     refresh = batch(1)
     told: list[str] = []
     refresh.on_done(lambda: told.append("early"))
-    refresh.settle(Settled.PERSISTED)
-    refresh.settle(Settled.PERSISTED)
+    refresh.parts[0].settle(Settled.PERSISTED)
+    refresh.parts[0].settle(Settled.PERSISTED)
     refresh.on_done(lambda: told.append("late"))
     assert told == ["early", "late"]
     assert refresh.persisted == 1
@@ -46,39 +50,40 @@ def test_done_is_told_once_and_late_askers_at_once() -> None:
 
 def test_a_superseded_batch_is_done() -> None:
     """It names who carries on, keeps its counts, and no later result changes it."""
-    old, new = batch(3, "old"), batch(3, "new")
+    old, new = batch(3, delivery="old"), batch(3, delivery="new")
     told: list[str] = []
     old.on_done(lambda: told.append("done"))
-    old.settle(Settled.PERSISTED)
-    old.supersede(new)
-    old.settle(Settled.REJECTED)
+    (part,) = old.parts
+    part.settle(Settled.PERSISTED)
+    part.supersede(new)
+    part.settle(Settled.REJECTED)
     assert (old.done, old.superseded_by, told) == (True, ("new",), ["done"])
     assert (old.matched, old.persisted, old.rejected) == (3, 1, 0)
 
 
-def test_detaching_is_told_once() -> None:
-    """That nobody waits any more is news only once."""
-    told: list[Batch] = []
-    refresh = Batch(targets(1), ("flow",), 0.0, told.append)
+def test_detaching_is_told_once_of_each_part() -> None:
+    """That nobody waits any more is news only once; each part may then be superseded in its own flow."""
+    told: list[Part] = []
+    refresh = Batch(0.0, "d", told.append)
+    parts = [refresh.add(targets(1), (flow,)) for flow in ("a", "b")]
     refresh.detach()
     refresh.detach()
-    assert told == [refresh]
+    assert told == parts
     assert refresh.detached
 
 
-def test_several_are_seen_as_one() -> None:
-    """The parts of one delivery add up, and end when the last of them does."""
-    parts = [batch(1), batch(2), batch(0), batch(1)]
-    whole = Batches(parts)
+def test_several_parts_add_up() -> None:
+    """The parts of one delivery are counted together, and it ends when the last of them does."""
+    whole = batch(1, 2, 0, 1)
     told: list[bool] = []
     whole.on_done(lambda: told.append(whole.done))
     assert (whole.matched, whole.done, whole.failing) == (4, False, False)
-    parts[3].settle(Settled.PERSISTED)
-    parts[1].settle(Settled.GONE)
-    parts[1].settle(Settled.REJECTED)
+    whole.parts[3].settle(Settled.PERSISTED)
+    whole.parts[1].settle(Settled.GONE)
+    whole.parts[1].settle(Settled.REJECTED)
     assert not whole.done
     assert not told
-    parts[0].supersede(batch(1, "later"))
+    whole.parts[0].supersede(batch(1, delivery="later"))
     assert told == [True]
     assert (whole.matched, whole.persisted, whole.rejected) == (3, 1, 1)
     assert whole.superseded_by == ("later",)
@@ -86,24 +91,10 @@ def test_several_are_seen_as_one() -> None:
     assert told == [True, True]
 
 
-def test_one_failing_part_makes_the_whole_failing() -> None:
-    """No point in waiting for the rest of a delivery when a part of it is waiting for a retry."""
-    parts = [batch(1), batch(1)]
-    parts[1].failing = True
-    assert Batches(parts).failing
-
-
-def test_detaching_the_whole_detaches_each() -> None:
-    """Each part may then be superseded by its own flow's next delivery."""
-    parts = [batch(1), batch(1)]
-    Batches(parts).detach()
-    assert all(part.detached for part in parts)
-
-
 def test_who_carries_on_is_named_once() -> None:
     """Two parts superseded by one delivery name it once."""
-    parts, later = [batch(1), batch(1), batch(1)], [batch(1, "a"), batch(1, "b"), batch(1, "a")]
-    for part, by in zip(parts, later, strict=True):
-        part.supersede(by)
-    assert Batches(parts).superseded_by == ("a", "b")
-    assert Batches([]).done
+    whole = batch(1, 1, 1)
+    for part, by in zip(whole.parts, "aba", strict=True):
+        part.supersede(batch(1, delivery=by))
+    assert whole.superseded_by == ("a", "b")
+    assert batch().done
