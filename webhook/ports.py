@@ -100,13 +100,3 @@ class WebhookMetrics(Protocol):
 
     def matched(self, count: int) -> None:
         """One delivery matched this many objects."""
-
-
-class TlsMetrics(Protocol):
-    """What becomes of the serving certificate."""
-
-    def certificate(self, expires: float) -> None:
-        """A certificate is being served that is valid until ``expires``, Unix time in seconds."""
-
-    def certificate_refused(self) -> None:
-        """New files could not be used; the certificate that was served before still is."""

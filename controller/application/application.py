@@ -11,7 +11,13 @@ import prometheus_client
 import structlog
 from prometheus_client import CollectorRegistry
 
-from controller.application.gauges import export_informers, export_journal, export_queues, export_unhandled
+from controller.application.gauges import (
+    export_certificate,
+    export_informers,
+    export_journal,
+    export_queues,
+    export_unhandled,
+)
 from controller.application.informers import Informers
 from controller.cli.settings import Settings
 from controller.cluster.access import AccessReviewer
@@ -122,7 +128,8 @@ class Application:
         limits = Limits()
         self._certificate = None
         if options.tls_cert is not None and options.tls_key is not None:
-            self._certificate = Certificate(options.tls_cert, options.tls_key, metrics=metrics, clock=clock)
+            self._certificate = Certificate(options.tls_cert, options.tls_key, clock=clock)
+            export_certificate(metrics, self._certificate)
         self._deliveries = Deliveries(
             dispatcher, journal, metrics, clock=clock, reply_seconds=options.reply_timeout, limits=limits
         )

@@ -12,6 +12,7 @@ from controller.refreshing.unhandled import HandledTracker
 from controller.runtime.clock import Clock
 from controller.runtime.informer.informer import Informer
 from controller.runtime.queue.workqueue import WorkQueue
+from webhook.http.tls import Certificate
 from webhook.journal.journal import Journal
 
 
@@ -34,6 +35,7 @@ def export_informers(metrics: Metrics, informers: Informers, clock: Clock) -> No
 
     for each in informers.informers:
         read_at_scrape(metrics.cache_objects, each.store.__len__, each.kind)
+        read_at_scrape(metrics.cache_synced, partial(_is_synced, each), each.kind)
         read_at_scrape(metrics.watch_activity, partial(silence_of, each), each.kind)
     secrets = informers.secrets
     read_at_scrape(metrics.cache_objects, secrets.__len__, "Secret")
@@ -55,6 +57,16 @@ def export_journal(metrics: Metrics, journal: Journal) -> None:
     read_at_scrape(metrics.journal_failures, lambda: journal.failing)
     metrics.journal_write_failures.set_function(lambda: journal.failures)
     metrics.journal_moved_aside.set_function(lambda: journal.moved_aside)
+
+
+def export_certificate(metrics: Metrics, certificate: Certificate) -> None:
+    """Read when the TLS certificate ends, and how many others could not be used."""
+    read_at_scrape(metrics.certificate_expiry, lambda: certificate.expires)
+    metrics.certificates_refused.set_function(lambda: certificate.refused)
+
+
+def _is_synced(informer: Informer[Any]) -> bool:
+    return informer.has_synced
 
 
 def _count(receivers: ReceiverIndex, state: State) -> int:

@@ -129,8 +129,10 @@ class Metrics(InformerObserver):
         self.certificate_expiry = self._gauge(
             "certificate_expiry_timestamp_seconds", "Unix time at which the TLS certificate expires, or 0."
         )
-        self.certificates_refused = self._counter(
-            "certificates_refused", "New TLS certificate files that could not be used."
+        self.certificates_refused = CallbackCounter(
+            _full("certificates_refused"),
+            "New TLS certificate files that could not be used.",
+            registry=self.registry,
         )
 
     def _declare_refreshing(self) -> None:
@@ -228,14 +230,6 @@ class Metrics(InformerObserver):
         """Observe the lag of one event's refresh of one object."""
         self.refresh_lag.observe(seconds)
 
-    def certificate(self, expires: float) -> None:
-        """Note until when (Unix time) the TLS certificate is valid."""
-        self.certificate_expiry.set(expires)
-
-    def certificate_refused(self) -> None:
-        """Count new certificate files that could not be used."""
-        self.certificates_refused.inc()
-
     def status_write(self, result: str) -> None:
         """Count an attempt to write a config's status."""
         self.status_writes.labels(result).inc()
@@ -251,10 +245,6 @@ class Metrics(InformerObserver):
     def quarantined(self, kind: str) -> None:
         """Count a version of an object that can't be read."""
         self.cache_quarantined.labels(kind).inc()
-
-    def synced(self, kind: str, synced: bool) -> None:
-        """Note whether the first list of a kind was handled."""
-        self.cache_synced.labels(kind).set(int(synced))
 
 
 def read_at_scrape(gauge: Gauge, read: Callable[[], float], *labels: str) -> None:

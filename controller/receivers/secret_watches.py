@@ -87,7 +87,7 @@ class SecretWatches:
         self._client = client
         self._clock = clock
         self._changed = changed
-        self._observer = _OfMany(observer) if observer is not None else None
+        self._observer = observer
         self._watches: dict[SecretRef, _Watch] = {}
         # The first lists of the start have places of their own: a Secret that comes later need not wait for
         # a thousand others. No watch opens before they are over: each is a connection with a handshake, and
@@ -229,18 +229,3 @@ class SecretWatches:
         if not self._unreadable[namespace]:
             del self._unreadable[namespace]
         watch.problem = problem
-
-
-class _OfMany(InformerObserver):
-    """Counts for all Secrets' informers; that one of them is synced says nothing about the kind."""
-
-    def __init__(self, observer: InformerObserver) -> None:
-        self._observer = observer
-
-    def watch_restarted(self, kind: str, reason: str) -> None:
-        """Count it."""
-        self._observer.watch_restarted(kind, reason)
-
-    def quarantined(self, kind: str) -> None:
-        """Count it."""
-        self._observer.quarantined(kind)

@@ -162,17 +162,3 @@ class FakeWebhookMetrics:
 
     def matched(self, count: int) -> None:
         self.matches.append(count)
-
-
-class FakeTlsMetrics:
-    """Remembers what became of the certificate."""
-
-    def __init__(self) -> None:
-        self.expiries: list[float] = []
-        self.refused = 0
-
-    def certificate(self, expires: float) -> None:
-        self.expiries.append(expires)
-
-    def certificate_refused(self) -> None:
-        self.refused += 1

@@ -15,7 +15,6 @@ import structlog
 
 from controller.runtime.clock import Clock, SystemClock
 from webhook.limits import TLS_FILE, TLS_POLL_SECONDS
-from webhook.ports import TlsMetrics
 
 log = structlog.get_logger()
 
@@ -38,17 +37,9 @@ class Certificate:
     be wrapped with; connections that exist keep theirs.
     """
 
-    def __init__(
-        self,
-        cert: str | Path,
-        key: str | Path,
-        *,
-        metrics: TlsMetrics | None = None,
-        clock: Clock | None = None,
-    ) -> None:
+    def __init__(self, cert: str | Path, key: str | Path, *, clock: Clock | None = None) -> None:
         self._cert = Path(cert)
         self._key = Path(key)
-        self._metrics = metrics
         self._clock = clock or SystemClock()
         self._stamp = self._look()
         self._suspect: _Stamp | None = None
@@ -56,6 +47,8 @@ class Certificate:
         self.context: ssl.SSLContext
         self.expires = 0.0
         """Unix time in seconds at which the certificate being served ends."""
+        self.refused = 0
+        """How often new files could not be used."""
         self._load()
         if self.expires <= self._clock.time():
             # There is none to serve instead, and a proxy before us may not look at it.
@@ -79,8 +72,7 @@ class Certificate:
             if stamp == self._suspect:
                 self._stamp = stamp
                 log.error("certificate_refused", reason=str(error), serving="the certificate before")
-                if self._metrics is not None:
-                    self._metrics.certificate_refused()
+                self.refused += 1
             self._suspect = stamp
             return
         self._stamp = stamp
@@ -117,8 +109,6 @@ class Certificate:
             ) from error
         self.context = context
         self.expires = expires
-        if self._metrics is not None:
-            self._metrics.certificate(expires)
 
 
 def _date(seconds: float) -> str:

@@ -143,7 +143,6 @@ class Informer(Generic[T]):
 
     async def run(self) -> None:
         """List and watch until cancelled. Raises only what a handler raises, or a bug."""
-        self._observer.synced(self.kind, False)
         try:
             while True:
                 if isinstance(self._state, reflector.Listing):
@@ -198,7 +197,6 @@ class Informer(Generic[T]):
         await self._mirror.publish()
         if not self._synced.is_set():
             self._synced.set()
-            self._observer.synced(self.kind, True)
             self._log_progress("synced", objects=len(self.store))
         # Last, since ``on_caught_up`` may ask whether the first list was handled.
         self._freshness.listed(self._lister.begun)

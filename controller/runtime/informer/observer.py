@@ -24,6 +24,3 @@ class InformerObserver:
 
     def quarantined(self, kind: str) -> None:
         """A version of an object was seen that can't be decoded."""
-
-    def synced(self, kind: str, synced: bool) -> None:
-        """False when the informer starts, True once its first list was handled."""

@@ -2,15 +2,17 @@
 
 import re
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from controller.application.gauges import export_journal
+from controller.application.gauges import export_certificate, export_journal
 from controller.observability import metrics
 from controller.observability.callback_counter import CallbackCounter
 from controller.observability.metrics import PREFIX, Metrics, read_at_scrape
+from webhook.http.tls import Certificate
 from webhook.journal.journal import Journal
 
 NAMES = {
@@ -73,8 +75,7 @@ def used() -> Metrics:
     found.status_write("written")
     found.watch_restarted("Warehouse", "expired")
     found.quarantined("Warehouse")
-    found.synced("Warehouse", True)
-    for gauge in (found.cache_objects, found.watch_activity):
+    for gauge in (found.cache_objects, found.cache_synced, found.watch_activity):
         read_at_scrape(gauge, lambda: 1.0, "Warehouse")
     read_at_scrape(found.receivers, lambda: 1.0, "served")
     return found
@@ -153,6 +154,19 @@ def test_counting() -> None:
     assert value(f"{PREFIX}_refresh_total", {"kind": "Warehouse", "result": "persisted"}) == 1
     assert value(f"{PREFIX}_cache_synced", {"kind": "Warehouse"}) == 1
     assert value(f"{PREFIX}_build_info", {"version": "1.2.3"}) == 1
+
+
+def test_the_certificate_is_seen() -> None:
+    """Its end is a gauge, and new files that could not be used are a counter."""
+    found = Metrics(CollectorRegistry(), version="1")
+    value = found.registry.get_sample_value
+    assert value(f"{PREFIX}_certificate_expiry_timestamp_seconds") == 0
+    assert value(f"{PREFIX}_certificates_refused_total") == 0
+    certificate = SimpleNamespace(expires=5e9, refused=0)
+    export_certificate(found, cast("Certificate", certificate))
+    certificate.refused += 1
+    assert value(f"{PREFIX}_certificate_expiry_timestamp_seconds") == 5e9
+    assert value(f"{PREFIX}_certificates_refused_total") == 1
 
 
 def test_gauges_are_read_when_scraped() -> None:

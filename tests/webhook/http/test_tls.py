@@ -9,7 +9,6 @@ import pytest
 import trustme
 from structlog.testing import capture_logs
 
-from tests.support.fakes import FakeTlsMetrics
 from webhook.http.tls import Certificate, CertificateError, not_after
 from webhook.limits import TLS_FILE
 
@@ -39,8 +38,8 @@ def issue_expired(authority: trustme.CA, folder: Path) -> None:
     (folder / "tls.key").write_bytes(leaf.private_key_pem.bytes())
 
 
-def load(folder: Path, metrics: FakeTlsMetrics | None = None) -> Certificate:
-    return Certificate(folder / "tls.crt", folder / "tls.key", metrics=metrics)
+def load(folder: Path) -> Certificate:
+    return Certificate(folder / "tls.crt", folder / "tls.key")
 
 
 @pytest.mark.parametrize(
@@ -63,9 +62,7 @@ def test_expiry_is_that_of_the_first_certificate(
         b"some text\n" + leaf.cert_chain_pems[0].bytes() + authority.cert_pem.bytes()
     )
     (folder / "tls.key").write_bytes(leaf.private_key_pem.bytes())
-    metrics = FakeTlsMetrics()
-    assert load(folder, metrics).expires == expires.timestamp()
-    assert metrics.expiries == [expires.timestamp()]
+    assert load(folder).expires == expires.timestamp()
 
 
 def test_tls_1_2_or_later(authority: trustme.CA, tmp_path: Path) -> None:
@@ -134,15 +131,14 @@ def test_unchanged_files_are_not_loaded_again(authority: trustme.CA, tmp_path: P
 def test_new_files_are_served(authority: trustme.CA, tmp_path: Path) -> None:
     """A renewed certificate is served without a restart, and its expiry reported."""
     issue(authority, tmp_path)
-    metrics = FakeTlsMetrics()
-    certificate = load(tmp_path, metrics)
+    certificate = load(tmp_path)
     before = certificate.context
     later = EXPIRES + dt.timedelta(days=90)
     issue(authority, tmp_path, later)
     with capture_logs() as lines:
         certificate.check()
     assert certificate.context is not before
-    assert certificate.expires == metrics.expiries[-1] == later.timestamp()
+    assert certificate.expires == later.timestamp()
     assert [line["event"] for line in lines] == ["certificate_reloaded"]
 
 
@@ -163,8 +159,7 @@ def test_kubernetes_swaps_a_symbolic_link(authority: trustme.CA, tmp_path: Path)
 def test_bad_new_files_keep_the_old_ones_and_are_reported_once(authority: trustme.CA, tmp_path: Path) -> None:
     """A mistake in the files stops nobody, is said once, and heals by itself."""
     issue(authority, tmp_path)
-    metrics = FakeTlsMetrics()
-    certificate = load(tmp_path, metrics)
+    certificate = load(tmp_path)
     before = certificate.context
     (tmp_path / "tls.crt").write_text("nonsense")
     with capture_logs() as lines:
@@ -172,7 +167,7 @@ def test_bad_new_files_keep_the_old_ones_and_are_reported_once(authority: trustm
             certificate.check()
     assert certificate.context is before
     assert [line["event"] for line in lines] == ["certificate_refused"]
-    assert metrics.refused == 1
+    assert certificate.refused == 1
     issue(authority, tmp_path, EXPIRES + dt.timedelta(days=2))
     certificate.check()
     assert certificate.expires == (EXPIRES + dt.timedelta(days=2)).timestamp()
@@ -181,8 +176,7 @@ def test_bad_new_files_keep_the_old_ones_and_are_reported_once(authority: trustm
 def test_expired_certificate_never_replaces_a_valid_one(authority: trustme.CA, tmp_path: Path) -> None:
     """An old Secret that was put back stops nobody; one that ends sooner is served as asked."""
     issue(authority, tmp_path)
-    metrics = FakeTlsMetrics()
-    certificate = load(tmp_path, metrics)
+    certificate = load(tmp_path)
     before = certificate.context
     issue_expired(authority, tmp_path)
     with capture_logs() as lines:
@@ -192,7 +186,7 @@ def test_expired_certificate_never_replaces_a_valid_one(authority: trustme.CA, t
     assert certificate.expires == EXPIRES.timestamp()
     assert [line["event"] for line in lines] == ["certificate_refused"]
     assert "tls.crt expired at 2012-01-02T03:04:05" in lines[0]["reason"]
-    assert metrics.refused == 1
+    assert certificate.refused == 1
     sooner = EXPIRES - dt.timedelta(days=90)
     issue(authority, tmp_path, sooner)
     certificate.check()

@@ -51,7 +51,6 @@ class Recorder(InformerObserver):
     decoded: list[str] = field(default_factory=list)
     restarts: list[str] = field(default_factory=list)
     quarantines: int = 0
-    sync: list[bool] = field(default_factory=list)
     caught_up: int = 0
     on_change: Callable[[], None] = lambda: None
     on_decode: Callable[[], None] = lambda: None
@@ -74,9 +73,6 @@ class Recorder(InformerObserver):
 
     def quarantined(self, kind: str) -> None:
         self.quarantines += 1
-
-    def synced(self, kind: str, synced: bool) -> None:
-        self.sync.append(synced)
 
     def on_caught_up(self) -> None:
         self.caught_up += 1
