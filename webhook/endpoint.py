@@ -19,7 +19,9 @@ from webhook.arrival import Arrival
 from webhook.delivery import Deliveries, Delivery, clean, log_fault
 from webhook.gate import Gate, bytes_of
 from webhook.limits import Limits
-from webhook.payloads.parse import EVENT_GRID, BadPayload, Handshake, Ignored, Ping, Push, parse
+from webhook.payloads.event_types import EVENT_GRID, Handshake, Ignored, Ping, Push
+from webhook.payloads.parse import parse
+from webhook.payloads.reading import BadPayload
 from webhook.ports import ReceiverLookup, WebhookMetrics
 
 log = structlog.get_logger()

@@ -14,7 +14,9 @@ from controller.refreshing.near_misses import Kind, Search
 from controller.repositories.azure import KEY_PREFIX
 from controller.repositories.keys import event_keys, pull_request_key, subscription_key
 from webhook.arrival import Subject
-from webhook.payloads.parse import BadPayload, PullRequest, Push, parse
+from webhook.payloads.event_types import PullRequest, Push
+from webhook.payloads.parse import parse
+from webhook.payloads.reading import BadPayload
 
 NEAR_MISSES = {
     Kind.OUT_OF_SCOPE: "the same repository, in a Project that no served receiver here covers",

@@ -1,7 +1,6 @@
 """From a delivery to refreshes: match it, remember it for those who come late, request the refreshes."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import structlog
 
@@ -19,17 +18,8 @@ log = structlog.get_logger()
 PRUNE_SECONDS = 1.0
 """Between two looks for deliveries that are no longer recent."""
 
-
-class Subject(Protocol):
-    """What an event is about."""
-
-    @property
-    def kind(self) -> str:
-        """``image``, ``git`` or ``pull_request``."""
-
-    @property
-    def url(self) -> str:
-        """As the sender wrote it."""
+Subject = tuple[str, str]
+"""What an event is about: its kind (``image``, ``git`` or ``pull_request``), and its URL as it was sent."""
 
 
 class Dispatcher:
@@ -88,10 +78,11 @@ class Dispatcher:
         self, scope: str | None, receiver: str, subject: Subject, received: float
     ) -> tuple[str, Sequence[Target]]:
         """Return the first key of a subject, and the objects that have any of its keys."""
-        if subject.kind == "pull_request":
-            key = pull_request_key(subject.url)
+        kind, url = subject
+        if kind == "pull_request":
+            key = pull_request_key(url)
             return key, self._promotions.find(key, scope)
-        keys = event_keys(subject.kind, subject.url)
+        keys = event_keys(kind, url)
         for key in keys:
             self._recent.remember(scope, key, receiver, received)
         found = [self._warehouses.find(key, scope) for key in keys]

@@ -11,7 +11,6 @@ from webhook.arrival import Subject
 ACR = "acr"
 AZURE_DEVOPS = "azure-devops"
 EVENT_GRID = "event-grid"
-SOURCES = (ACR, AZURE_DEVOPS, EVENT_GRID)
 
 OTHER = "other"
 """The type of an event whose type we don't know."""
@@ -19,7 +18,7 @@ OTHER = "other"
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True):
     source: str
-    """One of ``SOURCES``."""
+    """``ACR``, ``AZURE_DEVOPS`` or ``EVENT_GRID``."""
     type: str
     """The sender's name of the event's type if we know it, else ``other``."""
     sender_id: str = ""

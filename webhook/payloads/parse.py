@@ -7,44 +7,8 @@ Neither ACR nor Azure DevOps documents its ``User-Agent``, and a registry's webh
 import msgspec
 
 from webhook.payloads import acr, azure_devops, event_grid
-from webhook.payloads.event_types import (
-    ACR,
-    AZURE_DEVOPS,
-    EVENT_GRID,
-    OTHER,
-    SOURCES,
-    Event,
-    Handshake,
-    Ignored,
-    Ping,
-    PullRequest,
-    Push,
-)
+from webhook.payloads.event_types import ACR, AZURE_DEVOPS, EVENT_GRID, Event
 from webhook.payloads.reading import BadPayload, Body, decode_body, folded, given
-
-__all__ = [
-    "ACR",
-    "AZURE_DEVOPS",
-    "EVENT_GRID",
-    "OTHER",
-    "SOURCES",
-    "TYPES",
-    "BadPayload",
-    "Event",
-    "Handshake",
-    "Ignored",
-    "Ping",
-    "PullRequest",
-    "Push",
-    "parse",
-]
-
-TYPES = {
-    ACR: acr.ACTIONS,
-    AZURE_DEVOPS: azure_devops.TYPES,
-    EVENT_GRID: event_grid.TYPES,
-}
-"""The known types of each source: with ``other``, all values of ``type``."""
 
 _CLOUD_EVENTS = "application/cloudevents"
 _NO_SENDER = "the body is no event of Azure Container Registry, Azure DevOps or Event Grid"

@@ -11,7 +11,8 @@ from controller.kargo.promotion import decode_promotion
 from controller.refreshing.target_index import TargetIndex
 from controller.repositories.keys import pull_request_key
 from tests.strategies import ANY_TEXT, URL_LIKE
-from webhook.payloads.parse import PullRequest, parse
+from webhook.payloads.event_types import PullRequest
+from webhook.payloads.parse import parse
 
 PAGE = "https://dev.azure.com/org/My%20Proj/_git/Repo/pullrequest/7"
 SERVER = "https://tfs.example:8443/tfs/Coll/Proj/_git/Repo/pullrequest/7"

@@ -7,7 +7,8 @@ import tracemalloc
 import pytest
 
 from tests.webhook.payloads.heavy_bodies import BODIES, SIZE
-from webhook.payloads.parse import BadPayload, parse
+from webhook.payloads.parse import parse
+from webhook.payloads.reading import BadPayload
 
 SECONDS = 0.08
 """Processor time for a body at the most, on a machine that is slow and busy: 4 times what was measured."""

@@ -13,7 +13,9 @@ from controller.kargo.promotion import decode_promotion
 from controller.kargo.warehouse import decode_warehouse
 from controller.refreshing.target_index import TargetIndex
 from controller.repositories.keys import event_keys, pull_request_key
-from webhook.payloads.parse import BadPayload, Ignored, Ping, PullRequest, Push, parse
+from webhook.payloads.event_types import Ignored, Ping, PullRequest, Push
+from webhook.payloads.parse import parse
+from webhook.payloads.reading import BadPayload
 
 ACR, AZURE_DEVOPS = "AzureContainerRegistry/1.0", "VSServices/19.225.34309.2"
 HOST, REPOSITORY = "contoso.azurecr.io", "storefront/api"

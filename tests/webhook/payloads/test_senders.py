@@ -7,16 +7,8 @@ import pytest
 
 from tests.strategies import PAYLOADS
 from webhook.arrival import Subject
-from webhook.payloads.parse import (
-    ACR,
-    AZURE_DEVOPS,
-    EVENT_GRID,
-    Event,
-    Ping,
-    PullRequest,
-    Push,
-    parse,
-)
+from webhook.payloads.event_types import ACR, AZURE_DEVOPS, EVENT_GRID, Event, Ping, PullRequest, Push
+from webhook.payloads.parse import parse
 
 GIT = Subject("git", "https://dev.azure.com/contoso/My%20Proj/_git/My%20Repo")
 AGENT = {ACR: "AzureContainerRegistry/1.0", AZURE_DEVOPS: "VSServices/19.225.34309.2"}
