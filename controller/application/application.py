@@ -19,6 +19,7 @@ from controller.application.gauges import (
     export_unhandled,
 )
 from controller.application.informers import Informers
+from controller.application.overview import Overview
 from controller.cli.settings import Settings
 from controller.cluster.access import AccessReviewer
 from controller.cluster.events import EventRecorder
@@ -35,6 +36,8 @@ from controller.refreshing.unhandled import HandledTracker
 from controller.runtime.api.client import Client, Configuration, load_configuration
 from controller.runtime.clock import SystemClock
 from controller.runtime.queue.workqueue import WorkQueue
+from webhook.admin.fleet import fleet
+from webhook.admin.history import JournalHistory
 from webhook.admin.server import AdminServer
 from webhook.delivery import Deliveries
 from webhook.endpoint import Endpoint
@@ -139,17 +142,21 @@ class Application:
             port=options.port,
             certificate=self._certificate,
         )
+        handled = HandledTracker(clock, metrics)
+        self._informers.warehouses.add_handler(handled)
+        queues = (self._refreshes, self._statuses)
+        overview = Overview(self._informers, queues, handled, journal, not_ready=self._not_ready, clock=clock)
+        history = JournalHistory(journal, options.data_dir)
         self._admin = AdminServer(
             registry,
             alive=list,
             ready=self._not_ready,
+            fleet=fleet(overview, history, options.peers, clock=clock, version=version),
             address=options.bind_address,
             port=options.admin_port,
         )
-        handled = HandledTracker(clock, metrics)
-        self._informers.warehouses.add_handler(handled)
         export_unhandled(metrics, handled)
-        export_queues(metrics, (self._refreshes, self._statuses))
+        export_queues(metrics, queues)
         export_informers(metrics, self._informers, clock)
         export_journal(metrics, journal)
 

@@ -14,6 +14,7 @@ _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _TRUE = {"1", "t", "true", "yes", "on"}
 _FALSE = {"0", "f", "false", "no", "off"}
+_HOST = re.compile(r"[0-9A-Za-z_.-]{1,253}|[0-9A-Fa-f:.]{2,45}")
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 
 LONGEST = 86_400.0
@@ -60,6 +61,15 @@ def boolean(text: str) -> bool:
 def port(text: str) -> int:
     """Read a TCP port, 0 (any free one) to 65535."""
     return _whole(text, 0, 65_535)
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """Read ``HOST:PORT``; an IPv6 address stands in brackets."""
+    host, _, number = text.strip().rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not _HOST.fullmatch(bare) or (":" in bare) != (bare != host):
+        raise ValueError("is not HOST:PORT")
+    return bare, _whole(number, 1, 65_535)
 
 
 def concurrency(text: str) -> int:

@@ -62,7 +62,15 @@ class Settings:
         setting_values.port,
         "9090",
         "PORT",
-        "/metrics, /livez and /readyz: never expose it outside the cluster",
+        "the page, /metrics, /livez and /readyz: never expose it outside the cluster",
+    )
+    peers: tuple[str, int] | None = _option(
+        "--peers",
+        "PEERS",
+        setting_values.host_and_port,
+        None,
+        "HOST:PORT",
+        "admin ports of all replicas, such as a headless Service's, to be shown on one page",
     )
     base_url: str = _option(  # empty only where ``publish_status`` is off
         "--base-url",

@@ -119,9 +119,28 @@ def test_ports_and_variables_are_those_of_the_program(overlay: str) -> None:
     given = {name: "false" if name == "TLS_ENABLED" else "/x" for name in environment(overlay)}
     given["EXTERNAL_WEBHOOK_SERVER_BASE_URL"] = "https://example.com"
     given["SYSTEM_RESOURCES_NAMESPACE"] = "somewhere"
+    given["PEERS"] = environment(overlay)["PEERS"]["value"]
     read = settings.parse(container(overlay)["args"][1:], given)
     assert read.data_dir == Path("/x")
     assert set(given) <= {"TLS_ENABLED", *settings_variables()}
+
+
+@ALL
+def test_replicas_find_each_other(overlay: str) -> None:
+    """PEERS names a headless Service of all Pods, and the NetworkPolicy lets them through both ways."""
+    found = objects(folder(overlay))
+    host, _, port = environment(overlay)["PEERS"]["value"].partition(":")
+    (service,) = [each for each in of_kind(found, "Service") if each["metadata"]["name"] == host]
+    spec = service["spec"]
+    assert (spec["clusterIP"], spec["publishNotReadyAddresses"]) == ("None", True)
+    # No port is mapped where there is no address: it must be the Pods' own.
+    assert [each["port"] for each in spec["ports"]] == [int(port)]
+    assert {each["name"]: each["containerPort"] for each in container(overlay)["ports"]}["admin"] == int(port)
+    (policy,) = of_kind(found, "NetworkPolicy")
+    pods = {"podSelector": {"matchLabels": spec["selector"]}}
+    admin = [{"port": "admin"}]
+    assert any(pods in each.get("from", ()) and each["ports"] == admin for each in policy["spec"]["ingress"])
+    assert {"to": [pods], "ports": admin} in policy["spec"]["egress"]
 
 
 def settings_variables() -> set[str]:

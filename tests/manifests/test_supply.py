@@ -6,9 +6,13 @@ import importlib.metadata
 import importlib.util
 import json
 import re
+import shutil
+import subprocess
+import sys
 import threading
 import time
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -188,3 +192,30 @@ def test_the_sbom_lists_what_the_lock_pins(tmp_path: Path) -> None:
     assert bill["metadata"]["component"]["name"] == "kargo-azure-receiver"
     sbom.write(tmp_path / "again.json")
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "sbom.json").read_bytes()
+
+
+def test_the_package_holds_the_page(tmp_path: Path) -> None:
+    """Templates, style sheet and icon are in the wheel of which the image is made."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("controller", "webhook"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        tmp_path,
+        source,
+    ]
+    subprocess.run(command, check=True, timeout=300)
+    (wheel,) = tmp_path.glob("*.whl")
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    wanted = {f"webhook/admin/templates/{path.name}" for path in (ROOT / "webhook/admin/templates").iterdir()}
+    assert len(wanted) > 5
+    assert wanted <= packed

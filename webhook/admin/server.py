@@ -1,45 +1,52 @@
-"""The admin port, for the cluster's eyes: ``/metrics``, ``/livez``, ``/readyz``. Never exposed outside."""
+"""The admin port, for the cluster's eyes: metrics, health and the page. Never exposed outside."""
 
 import gzip
-import traceback
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Any
 
-import msgspec
-import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 from tornado import httpserver, web
 
+from webhook.admin import api, pages
+from webhook.admin.fleet import Fleet
+from webhook.admin.handler import Handler, Unknown
 from webhook.http.listener import bind
 from webhook.limits import ADMIN_BODY, ADMIN_IDLE_SECONDS, Limits
-
-log = structlog.get_logger()
 
 Missing = Callable[[], Sequence[str]]
 """Says what stands in the way, each in a few words; empty if nothing does."""
 
 
 class AdminServer:
-    """Serves metrics and health on one address.
+    """Serves metrics, health and the page on one address.
 
     ``alive`` and ``ready`` are asked at each request; an answer that is not empty is a 503 which names it.
     """
 
     def __init__(
-        self, registry: CollectorRegistry, *, alive: Missing, ready: Missing, address: str, port: int
+        self,
+        registry: CollectorRegistry,
+        *,
+        alive: Missing,
+        ready: Missing,
+        fleet: Fleet,
+        address: str,
+        port: int,
     ) -> None:
         self._address = address
         self._port = port
+        self._fleet = fleet
         self._server = httpserver.HTTPServer(
             web.Application(
                 [
                     ("/metrics", _Metrics, {"registry": registry}),
                     ("/livez", _Health, {"missing": alive}),
                     ("/readyz", _Health, {"missing": ready}),
+                    *api.routes(fleet.own),
+                    *pages.routes(fleet),
                 ],
-                default_handler_class=_Unknown,
+                default_handler_class=Unknown,
                 log_function=lambda handler: None,
             ),
             max_body_size=ADMIN_BODY,
@@ -63,43 +70,14 @@ class AdminServer:
         """Stop serving, and close every connection."""
         self._server.stop()
         await self._server.close_all_connections()
+        await self._fleet.close()
 
 
-class _Handler(web.RequestHandler):
-    """Answers in JSON, errors too."""
-
-    SUPPORTED_METHODS = ("GET", "HEAD")
-
-    def set_default_headers(self) -> None:
-        self.clear_header("Server")
-        self.set_header("Content-Type", "application/json")
-
-    def answer(self, code: int, body: dict[str, Any]) -> None:
-        self.set_status(code)
-        self.finish(msgspec.json.encode(body))
-
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            self.set_header("Allow", "GET, HEAD")
-        self.finish(msgspec.json.encode({"error": HTTPStatus(status_code).phrase.lower()}))
-
-    def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
-        if not isinstance(value, web.HTTPError):
-            frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(tb)[-5:]]
-            log.error("admin_request_failed", error=repr(value), where=frames)
-
-    def head(self) -> None:
-        self.get()
-
-    def get(self) -> None:
-        raise NotImplementedError
-
-
-class _Metrics(_Handler):
+class _Metrics(Handler):
     def initialize(self, registry: CollectorRegistry) -> None:
         self._registry = registry
 
-    def get(self) -> None:
+    def get(self, *args: str) -> None:
         encode, content_type = choose_encoder(self.request.headers.get("Accept", ""))
         self.set_header("Content-Type", content_type)
         body = encode(self._registry)
@@ -109,16 +87,11 @@ class _Metrics(_Handler):
         self.finish(body)
 
 
-class _Health(_Handler):
+class _Health(Handler):
     def initialize(self, missing: Missing) -> None:
         self._missing = missing
 
-    def get(self) -> None:
+    def get(self, *args: str) -> None:
         missing = list(self._missing())
         code = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
         self.answer(code, {"ok": not missing, "missing": missing})
-
-
-class _Unknown(_Handler):
-    def get(self) -> None:
-        self.answer(HTTPStatus.NOT_FOUND, {"error": "not found"})

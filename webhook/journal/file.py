@@ -3,10 +3,10 @@
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 import msgspec
 import structlog
@@ -29,6 +29,8 @@ from webhook.journal.statements import (
 )
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 TRIM_ROWS = 500
 """Finished rows removed at a time for their age: a few hundred KB of write-ahead log."""
@@ -85,6 +87,7 @@ class JournalFile:
 
     def __init__(self, path: Path | None, limits: HistoryLimits) -> None:
         self._path = path
+        self.on_disk = path is not None
         self._limits = limits
         self._lock: int | None = None
         self._database: sqlite3.Connection | None = None
@@ -159,6 +162,10 @@ class JournalFile:
                 if left <= 0 or len(found) >= SLICE_ROWS:
                     break
         return found
+
+    def read(self, query: Callable[[sqlite3.Connection], T], now: float) -> T:
+        """Return what a query finds. Raises sqlite3.Error or OSError."""
+        return query(self._connect(now))
 
     def _connect(self, now: float) -> sqlite3.Connection:
         if self._database is not None:

@@ -18,9 +18,9 @@ import asyncio
 import math
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 import msgspec
 import structlog
@@ -59,6 +59,8 @@ RESUMED_BYTES = 16 * 1024 * 1024
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 
 class _Commit(NamedTuple):
     """What is being written."""
@@ -81,6 +83,7 @@ class Journal:
         self._thread = thread
         self._clock = clock
         self._loop = asyncio.get_running_loop()
+        self.on_disk = file.on_disk
         self._rows: deque[tuple[Row, asyncio.Future[bool]]] = deque()
         self._ends: list[End] = []
         self._alive: float | None = None
@@ -118,6 +121,11 @@ class Journal:
     def pending(self) -> int:
         """Unfinished deliveries in the journal."""
         return self._file.pending
+
+    @property
+    def finished(self) -> int:
+        """Finished deliveries in the journal."""
+        return self._file.finished
 
     @property
     def moved_aside(self) -> int:
@@ -182,15 +190,12 @@ class Journal:
         last sign of life. Waits while too much of what it yielded is unfinished. Ends, and logs why, if the
         journal can't be read.
         """
-        now = self._clock.time()
-        alive = self._file.last_alive
+        now, alive = self._clock.time(), self._file.last_alive
         since = min(alive, now) - window if alive is not None else 0.0
         after = 0
         while True:
             try:
-                found = await self._loop.run_in_executor(
-                    self._thread, self._file.resumable, after, since, now
-                )
+                found = await self.read(lambda _: self._file.resumable(after, since, now))  # noqa: B023
             except (sqlite3.Error, OSError, msgspec.MsgspecError) as error:
                 # A receiver that can't look back must still look ahead.
                 log.error("journal_not_readable", error=" ".join(str(error).split()))
@@ -204,6 +209,10 @@ class Journal:
                 yield arrival, owed
                 await asyncio.sleep(0)  # others' turn: an earlier release kept deliveries of many subjects
             await self._unfinished.resumed_below(RESUMED_BYTES)
+
+    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what a query finds, run between two commits. Raises sqlite3.Error or OSError."""
+        return await self._loop.run_in_executor(self._thread, self._file.read, query, self._clock.time())
 
     async def close(self) -> None:
         """Write what is queued, and close the file; give up after ``CLOSE_SECONDS``."""

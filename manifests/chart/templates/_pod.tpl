@@ -64,6 +64,8 @@ spec:
         {{- include "receiver.env" . | nindent 8 }}
         - name: DATA_DIR
           value: /var/lib/kargo-azure-receiver
+        - name: PEERS
+          value: {{ include "receiver.name" . }}-peers:9090
         {{- if .Values.tls.enabled }}
         - name: TLS_ENABLED
           value: "true"

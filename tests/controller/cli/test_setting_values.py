@@ -94,6 +94,10 @@ def test_neither_true_nor_false(text: str) -> None:
         pytest.param(setting_values.port, "http", id="port by name"),
         pytest.param(setting_values.port, "8_080", id="port as Python writes numbers"),
         pytest.param(setting_values.port, "٨٠٨٠", id="port in other digits"),
+        pytest.param(setting_values.host_and_port, "peers", id="peers without a port"),
+        pytest.param(setting_values.host_and_port, "::1:9090", id="peers by IPv6 without brackets"),
+        pytest.param(setting_values.host_and_port, "http://peers:9090", id="peers as a URL"),
+        pytest.param(setting_values.host_and_port, "peers:0", id="peers at port 0"),
         pytest.param(setting_values.concurrency, "0", id="no concurrency"),
         pytest.param(setting_values.concurrency, "513", id="too much concurrency"),
         pytest.param(setting_values.concurrency, "9" * 10_000, id="a number of 10,000 digits"),
@@ -146,6 +150,13 @@ def test_base_urls(url: str) -> None:
     assert setting_values.base_url(url) == url.strip()
 
 
+def test_peers_are_a_host_and_a_port() -> None:
+    """A name, an IPv4 address, or an IPv6 address in brackets."""
+    assert setting_values.host_and_port(" peers.kargo.svc:9090 ") == ("peers.kargo.svc", 9090)
+    assert setting_values.host_and_port("10.0.0.7:1") == ("10.0.0.7", 1)
+    assert setting_values.host_and_port("[fd00::7]:9090") == ("fd00::7", 9090)
+
+
 @given(ANY_TEXT)
 def test_any_text_is_read_or_refused(text: str) -> None:
     """No text makes a reader fail in any other way, or its message long."""
@@ -155,6 +166,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         setting_values.positive_duration,
         setting_values.boolean,
         setting_values.port,
+        setting_values.host_and_port,
         setting_values.concurrency,
         logs.read_level,
         logs.read_format,

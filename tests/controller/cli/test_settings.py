@@ -17,6 +17,7 @@ def test_defaults() -> None:
         bind_address="0.0.0.0",
         port=8080,
         admin_port=9090,
+        peers=None,
         base_url="https://kargo.example.com/webhooks",
         system_namespace="kargo-system-resources",
         tls_cert=None,
@@ -38,6 +39,7 @@ def test_defaults() -> None:
         pytest.param("--bind-address", "BIND_ADDRESS", "::1", "::", "bind_address", "::1", id="address"),
         pytest.param("--port", "PORT", "0", "1", "port", 0, id="port"),
         pytest.param("--admin-port", "ADMIN_PORT", "9091", "1", "admin_port", 9091, id="admin port"),
+        pytest.param("--peers", "PEERS", "peers:9090", "b:1", "peers", ("peers", 9090), id="peers"),
         pytest.param(
             "--base-url",
             "EXTERNAL_WEBHOOK_SERVER_BASE_URL",

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 from structlog.testing import capture_logs
 
+from tests.support.admin import own_fleet
 from tests.support.aio import run
 from tests.support.wire import Wire
 from webhook.admin.server import AdminServer
@@ -25,7 +26,9 @@ def with_admin(
     async def scenario() -> None:
         registry = CollectorRegistry()
         Counter("pushes", "Pushes seen.", registry=registry).inc(3)
-        server = AdminServer(registry, alive=alive, ready=ready, address="127.0.0.1", port=0)
+        server = AdminServer(
+            registry, alive=alive, ready=ready, fleet=own_fleet(), address="127.0.0.1", port=0
+        )
         server.start()
         wire = await Wire.open(server.port)
         try:
@@ -94,14 +97,16 @@ def test_not_ready_says_what_is_missing() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "code"),
     [
-        pytest.param("GET", "/", 404, id="root"),
+        pytest.param("GET", "/nothing", 404, id="unknown"),
+        pytest.param("GET", "/server.py", 404, id="no-file-of-ours"),
         pytest.param("GET", "/metrics/", 404, id="trailing-slash"),
         pytest.param("GET", "/healthz", 404, id="public-port's"),
         pytest.param("POST", "/readyz", 405, id="post"),
+        pytest.param("DELETE", "/api/deliveries/d1", 405, id="delete"),
     ],
 )
 def test_anything_else_is_refused_in_json(method: str, path: str, code: int) -> None:
-    """Nothing but the three pages is served, and nothing is HTML."""
+    """Whatever is no page of ours."""
 
     async def test(wire: Wire) -> None:
         reply = await wire.request(method, path)
@@ -146,7 +151,14 @@ def test_busy_port_is_one_clear_line() -> None:
 
     async def test(wire: Wire) -> None:
         port = wire.writer.get_extra_info("peername")[1]
-        second = AdminServer(CollectorRegistry(), alive=list, ready=list, address="127.0.0.1", port=port)
+        second = AdminServer(
+            CollectorRegistry(),
+            alive=list,
+            ready=list,
+            fleet=own_fleet(),
+            address="127.0.0.1",
+            port=port,
+        )
         with pytest.raises(ServerError) as raised:
             second.start()
         assert str(raised.value) == f"can't listen on 127.0.0.1:{port}: the port is in use by another process"

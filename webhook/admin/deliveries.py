@@ -1,0 +1,108 @@
+"""Deliveries as the page and ``/api`` show them, and the Protocol of the history that they come from."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from webhook.admin.ports import Pickup
+
+
+class Subject(msgspec.Struct, rename="camel", frozen=True):
+    """What an event was about."""
+
+    kind: str
+    url: str
+
+
+class Target(msgspec.Struct, rename="camel", frozen=True):
+    """An object that a delivery matched."""
+
+    kind: str
+    namespace: str
+    name: str
+    pickup: Pickup = Pickup.UNKNOWN
+
+
+class NearMiss(msgspec.Struct, rename="camel", frozen=True):
+    """An object that it nearly matched."""
+
+    why: str
+    """In a few words."""
+    namespace: str
+    name: str
+    subscription: str = ""
+
+
+class Delivery(msgspec.Struct, rename="camel", frozen=True):
+    """One call of a receiver, or one message of a queue; lists leave the targets out."""
+
+    id: str
+    received: datetime
+    receiver: str
+    source: str
+    event: str
+    outcome: str
+    code: int = 0
+    """Status of the answer; 0 if it is not known."""
+    reason: str = ""
+    """Why it was refused or ignored."""
+    transport: str = "http"
+    sender_id: str = ""
+    delivery_count: int | None = None
+    subjects: tuple[Subject, ...] = ()
+    tag: str = ""
+    digest: str = ""
+    refs: tuple[str, ...] = ()
+    matched: int = 0
+    refreshed: int = 0
+    rejected: int = 0
+    seconds: float | None = None
+    """From its arrival until nothing of it was outstanding."""
+    superseded_by: tuple[str, ...] = ()
+    targets: tuple[Target, ...] = ()
+    targets_now: bool = False
+    """Whether they are what it would match now, since what it matched is not kept."""
+    near_misses: tuple[NearMiss, ...] = ()
+    replica: str = ""
+    """Which replica received it."""
+
+
+class Summary(msgspec.Struct, rename="camel", frozen=True):
+    """What one receiver did lately."""
+
+    last_delivery: datetime | None = None
+    last_success: datetime | None = None
+    answers: dict[str, int] = {}
+    """Of the last 24 hours: how many of each outcome or status."""
+
+
+class Query(NamedTuple):
+    """Which deliveries are wanted, the newest first."""
+
+    receiver: str = ""
+    repository: str = ""
+    """A part of a repository's URL."""
+    outcome: str = ""
+    before: datetime | None = None
+    """Received earlier than this, or at the same time and with a lesser id than ``before_id``."""
+    before_id: str = ""
+    limit: int = 50
+
+
+class History(Protocol):
+    """Reads what came in, off the event loop. Raises HistoryError, in one line."""
+
+    async def deliveries(self, query: Query) -> Sequence[Delivery]:
+        """Return a page of deliveries."""
+
+    async def delivery(self, delivery: str) -> Delivery | None:
+        """Return one delivery with all that is known of it."""
+
+    async def summaries(self, since: datetime) -> Mapping[str, Summary]:
+        """Return each receiver's summary, its answers counted from ``since`` on."""
+
+
+class HistoryError(Exception):
+    """The history can't be read; the message is one line."""

@@ -1,0 +1,172 @@
+"""All replicas as one: this one's reports and its peers', merged."""
+
+import secrets
+import socket
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from urllib.parse import quote, urlencode
+
+from controller.runtime.clock import Clock
+from webhook.admin.deliveries import Delivery, History, Query, Summary
+from webhook.admin.peers import Address, Peers, Trouble
+from webhook.admin.ports import Program
+from webhook.admin.reports import (
+    DeliveriesReport,
+    DeliveryReport,
+    Overview,
+    Receiver,
+    ReceiverReport,
+    Report,
+    Reporter,
+)
+
+WORST = ("faulty", "pending", "served")
+"""States, the worst first."""
+
+
+class ReceiverRow(NamedTuple):
+    """A receiver, as all replicas together see it."""
+
+    name: str
+    state: str
+    """The worst of them."""
+    problem: str
+    second_factor: str
+    differs: Sequence[str]
+    """Where replicas see different states: each with its own."""
+    summary: Summary
+
+    @property
+    def rank(self) -> tuple[int, bool, str]:
+        """Sorts what needs a person first."""
+        place = WORST.index(self.state) if self.state in WORST else 0
+        return place, not self.problem, self.name
+
+
+class All(NamedTuple):
+    """Every replica's overview, this one's first."""
+
+    replicas: Sequence[Overview]
+    receivers: Sequence[ReceiverRow]
+    """What needs a person first, then by name."""
+    latest: Sequence[Delivery]
+    troubles: Sequence[Trouble]
+
+
+class Deliveries(NamedTuple):
+    """A page of deliveries of all replicas."""
+
+    rows: Sequence[Delivery]
+    more: bool
+    troubles: Sequence[Trouble]
+
+
+class Fleet:
+    """Asks this replica and all others."""
+
+    def __init__(self, reporter: Reporter, peers: Peers) -> None:
+        self.own = reporter
+        self._peers = peers
+
+    async def overview(self, latest: int) -> All:
+        """Return everything at a glance."""
+        others = await self._peers.ask("", Overview)
+        reports = [await self.own.overview(), *others.answers]
+        found = _newest((report.latest for report in reports), latest)
+        receivers = sorted(
+            merged_receivers([(each.replica, each.receivers) for each in reports]), key=lambda each: each.rank
+        )
+        return All(reports, receivers, found, [*others.troubles, *_unread(reports)])
+
+    async def receiver(self, name: str, limit: int) -> tuple[ReceiverRow | None, Deliveries]:
+        """Return a receiver and its latest deliveries; None if no replica knows it."""
+        others = await self._peers.ask(f"receivers/{quote(name, safe='')}", ReceiverReport)
+        own = await self.own.receiver(name, limit + 1)
+        reports = [*([own] if own is not None else ()), *others.answers]
+        rows = merged_receivers([(each.replica, [each.receiver]) for each in reports])
+        found = _newest((report.deliveries for report in reports), limit + 1)
+        troubles = [*others.troubles, *_unread(reports)]
+        return next(iter(rows), None), Deliveries(found[:limit], len(found) > limit, troubles)
+
+    async def deliveries(self, query: Query) -> Deliveries:
+        """Return a page of deliveries, and whether there are more."""
+        wanted = query._replace(limit=query.limit + 1)
+        others = await self._peers.ask(f"deliveries?{query_string(wanted)}", DeliveriesReport)
+        reports = [await self.own.deliveries(wanted), *others.answers]
+        found = _newest((report.deliveries for report in reports), wanted.limit)
+        troubles = [*others.troubles, *_unread(reports)]
+        return Deliveries(found[: query.limit], len(found) > query.limit, troubles)
+
+    async def delivery(self, wanted: str) -> tuple[Delivery | None, Sequence[Trouble]]:
+        """Return one delivery, whichever replica received it."""
+        own = await self.own.delivery(wanted)
+        if own is not None:
+            return own.delivery, ()
+        others = await self._peers.ask(f"deliveries/{quote(wanted, safe='')}", DeliveryReport)
+        return next((each.delivery for each in others.answers), None), others.troubles
+
+    async def close(self) -> None:
+        """Close the connections to the peers."""
+        await self._peers.close()
+
+
+def fleet(
+    program: Program, history: History, peers: tuple[str, int] | None, *, clock: Clock, version: str
+) -> Fleet:
+    """Return this replica and its peers, the former under the name of its machine: the Pod's."""
+    instance = secrets.token_hex(8)
+    reporter = Reporter(
+        program, history, clock=clock, instance=instance, replica=socket.gethostname(), version=version
+    )
+    return Fleet(reporter, Peers(Address(*peers) if peers is not None else None, instance))
+
+
+def query_string(query: Query) -> str:
+    """Return a query as it stands in URLs, without what is empty."""
+    given = {
+        key: value.isoformat() if isinstance(value, datetime) else str(value)
+        for key, value in query._asdict().items()
+        if value
+    }
+    return urlencode(given, errors="replace")
+
+
+def merged_receivers(reports: Sequence[tuple[str, Iterable[Receiver]]]) -> list[ReceiverRow]:
+    """Return each receiver once, from the reports of several replicas."""
+    seen: dict[str, list[tuple[str, Receiver]]] = {}
+    for replica, receivers in reports:
+        for receiver in receivers:
+            seen.setdefault(receiver.state.name, []).append((replica, receiver))
+    return [_merged(name, views) for name, views in seen.items()]
+
+
+def _merged(name: str, views: Sequence[tuple[str, Receiver]]) -> ReceiverRow:
+    states = [receiver.state for _, receiver in views]
+    worst = min(states, key=lambda each: WORST.index(each.state) if each.state in WORST else 0)
+    differ = len({each.state for each in states}) > 1
+    problem = worst.problem or next((each.problem for each in states if each.problem), "")
+    answers: Counter[str] = Counter()
+    for _, receiver in views:
+        answers.update(receiver.summary.answers)
+    summary = Summary(
+        _latest(receiver.summary.last_delivery for _, receiver in views),
+        _latest(receiver.summary.last_success for _, receiver in views),
+        dict(answers),
+    )
+    told = [f"{replica}: {receiver.state.state}" for replica, receiver in views] if differ else []
+    return ReceiverRow(name, worst.state, problem, worst.second_factor, told, summary)
+
+
+def _latest(moments: Iterable[datetime | None]) -> datetime | None:
+    return max((each for each in moments if each is not None), default=None)
+
+
+def _newest(lists: Iterable[Sequence[Delivery]], limit: int) -> list[Delivery]:
+    found = [delivery for each in lists for delivery in each]
+    return sorted(found, key=lambda each: (each.received, each.id), reverse=True)[:limit]
+
+
+def _unread(reports: Iterable[Report]) -> list[Trouble]:
+    return [Trouble(each.replica, each.error) for each in reports if each.error]

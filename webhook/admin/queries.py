@@ -1,0 +1,54 @@
+"""What a reader asks for in a URL's query; nonsense is a 400 that says what it is."""
+
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+from tornado import web
+
+from webhook.admin.deliveries import Query
+
+ROWS = 50
+"""Deliveries on a page."""
+MOST_ROWS = 200
+"""Deliveries in one answer of ``/api``."""
+LONGEST_FILTER = 300
+"""Characters of a filter: more are cut off."""
+
+
+def text(handler: web.RequestHandler, name: str) -> str:
+    """Return a filter, empty if it is not given."""
+    return handler.get_query_argument(name, "").strip()[:LONGEST_FILTER]
+
+
+def number(handler: web.RequestHandler, name: str, default: int, most: int) -> int:
+    """Return a whole number from 1 to ``most``. Raises HTTPError."""
+    given = handler.get_query_argument(name, "")
+    if not given:
+        return default
+    if not (given.isascii() and given.isdigit() and len(given) < 10 and 1 <= int(given) <= most):
+        raise refused(f"{name} must be a whole number from 1 to {most}")
+    return int(given)
+
+
+def deliveries(handler: web.RequestHandler, *, limit: int = ROWS) -> Query:
+    """Return which deliveries are asked for. Raises HTTPError."""
+    before = handler.get_query_argument("before", "")
+    try:
+        moment = datetime.fromisoformat(before) if before else None
+    except ValueError:
+        raise refused("before must be a time such as 2026-11-30T12:00:00+00:00") from None
+    if moment is not None and moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return Query(
+        receiver=text(handler, "receiver"),
+        repository=text(handler, "repository"),
+        outcome=text(handler, "outcome"),
+        before=moment,
+        before_id=text(handler, "before_id"),
+        limit=limit,
+    )
+
+
+def refused(line: str) -> web.HTTPError:
+    """Return the error for a query that makes no sense."""
+    return web.HTTPError(HTTPStatus.BAD_REQUEST, line)

@@ -1,0 +1,173 @@
+"""What one replica knows, as ``/api`` answers it and as the replicas tell each other."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from controller.runtime.clock import Clock
+from webhook.admin.deliveries import Delivery, History, HistoryError, Query, Summary, Target
+from webhook.admin.ports import Cache, JournalState, Program, Queue, ReceiverState
+
+MOST_RECEIVERS = 10_000
+"""Receivers in one report, some 300 bytes each."""
+MOST_TARGETS = 100
+"""Objects that are listed for one delivery."""
+LATEST = 10
+"""Deliveries on the first page."""
+DAY = timedelta(hours=24)
+
+
+class Receiver(msgspec.Struct, rename="camel", frozen=True):
+    """One receiver: its state and what it did."""
+
+    state: ReceiverState
+    summary: Summary = Summary()
+
+
+class Report(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """What every answer of a replica begins with."""
+
+    instance: str
+    """Unlike any other process's."""
+    replica: str
+    version: str
+    time: datetime
+    error: str = ""
+    """Why the deliveries are missing; empty if they aren't."""
+
+
+class Overview(Report, frozen=True, kw_only=True):
+    """``/api/``."""
+
+    not_ready: tuple[str, ...]
+    receivers: tuple[Receiver, ...]
+    unlisted: int = 0
+    """Receivers beyond ``MOST_RECEIVERS``."""
+    caches: tuple[Cache, ...]
+    queues: tuple[Queue, ...]
+    unhandled: int
+    oldest_unhandled_seconds: float
+    journal: JournalState
+    latest: tuple[Delivery, ...]
+
+
+class ReceiverReport(Report, frozen=True, kw_only=True):
+    """``/api/receivers/{name}``."""
+
+    receiver: Receiver
+    deliveries: tuple[Delivery, ...]
+
+
+class DeliveriesReport(Report, frozen=True, kw_only=True):
+    """``/api/deliveries``."""
+
+    deliveries: tuple[Delivery, ...]
+
+
+class DeliveryReport(Report, frozen=True, kw_only=True):
+    """``/api/deliveries/{id}``."""
+
+    delivery: Delivery
+
+
+class Reporter:
+    """Makes this replica's reports."""
+
+    def __init__(
+        self, program: Program, history: History, *, clock: Clock, instance: str, replica: str, version: str
+    ) -> None:
+        self._program = program
+        self._history = history
+        self._clock = clock
+        self._instance = instance
+        self._replica = replica
+        self.version = version
+        """Of the program."""
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return datetime.fromtimestamp(self._clock.time(), UTC)
+
+    async def overview(self) -> Overview:
+        """Report everything at a glance."""
+        summaries, error = await self._summaries()
+        latest, failed = await self._list(Query(limit=LATEST))
+        states = self._program.receivers()
+        unhandled, oldest = self._program.unhandled()
+        return Overview(
+            **self._head(error or failed),
+            not_ready=tuple(self._program.not_ready()),
+            receivers=tuple(
+                Receiver(state, summaries.get(state.name, Summary())) for state in states[:MOST_RECEIVERS]
+            ),
+            unlisted=max(0, len(states) - MOST_RECEIVERS),
+            caches=tuple(self._program.caches()),
+            queues=tuple(self._program.queues()),
+            unhandled=unhandled,
+            oldest_unhandled_seconds=oldest,
+            journal=self._program.journal(),
+            latest=latest,
+        )
+
+    async def receiver(self, name: str, limit: int) -> ReceiverReport | None:
+        """Report one receiver with its latest deliveries; None if there is none of this name."""
+        state = next((each for each in self._program.receivers() if each.name == name), None)
+        if state is None:
+            return None
+        summaries, error = await self._summaries()
+        found, failed = await self._list(Query(receiver=name, limit=limit))
+        receiver = Receiver(state, summaries.get(name, Summary()))
+        return ReceiverReport(**self._head(error or failed), receiver=receiver, deliveries=found)
+
+    async def deliveries(self, query: Query) -> DeliveriesReport:
+        """Report a page of deliveries."""
+        found, error = await self._list(query)
+        return DeliveriesReport(**self._head(error), deliveries=found)
+
+    async def delivery(self, wanted: str) -> DeliveryReport | None:
+        """Report one delivery, and what Kargo made of it; None if this replica has none of this id."""
+        try:
+            found = await self._history.delivery(wanted)
+        except HistoryError:
+            return None  # the list says so
+        if found is None:
+            return None
+        program, since = self._program, found.received
+        targets = found.targets or tuple(
+            Target(*each) for each in program.matching(found.receiver, found.subjects, MOST_TARGETS)
+        )
+        found = msgspec.structs.replace(
+            found,
+            targets=tuple(
+                msgspec.structs.replace(
+                    each, pickup=program.pickup(each.kind, each.namespace, each.name, since)
+                )
+                for each in targets
+            ),
+            targets_now=not found.targets,
+            replica=self._replica,
+        )
+        return DeliveryReport(**self._head(""), delivery=found)
+
+    async def _summaries(self) -> tuple[dict[str, Summary], str]:
+        try:
+            return dict(await self._history.summaries(self.now() - DAY)), ""
+        except HistoryError as error:
+            return {}, str(error)
+
+    async def _list(self, query: Query) -> tuple[tuple[Delivery, ...], str]:
+        try:
+            found = await self._history.deliveries(query)
+        except HistoryError as error:
+            return (), str(error)
+        return tuple(msgspec.structs.replace(each, replica=self._replica) for each in found), ""
+
+    def _head(self, error: str) -> dict[str, Any]:
+        return {
+            "instance": self._instance,
+            "replica": self._replica,
+            "version": self.version,
+            "time": self.now(),
+            "error": error,
+        }
