@@ -31,6 +31,10 @@ RATE = 10.0
 WORST_ANSWER = 1.0
 """Seconds within which another Project's push is answered, whatever the attacker does: more than the worst
 answer of the calm before it, which shows what else this machine has to do."""
+WORST_ANSWER_IN_SHORT = 4.0
+"""The same in `make test`, which may share its two cores: it shows that nobody waits for the attack's end or
+for a time-out; the second itself is shown by `make attacks`."""
+FULL_SECONDS = 30.0
 CALM_SECONDS = 1.5
 SECOND = "another-secret-that-nobody-guesses"
 
@@ -133,4 +137,5 @@ def _attack(stage: Stage, name: str, seconds: float, *, files: int = 20_000, war
     assert peak < MEMORY
     assert account.missing == 0
     assert not failed
-    assert account.slowest < WORST_ANSWER + calm
+    worst_allowed = WORST_ANSWER if seconds >= FULL_SECONDS else WORST_ANSWER_IN_SHORT
+    assert account.slowest < worst_allowed + calm

@@ -20,13 +20,15 @@ def test_killed_during_many_events(stage: Stage) -> None:
     receiver = stage.receiver("--reply-timeout=20ms")
     events = stage.scale(150, 500)
     with stage.sender(field, receiver, at_once=64) as sender:
-        for _ in range(stage.scale(3, 20)):
+        for number in range(3 * stage.scale(3, 20)):
             sending = sender.begin(field.pushes(events, stage.rng), rate=300)
             time.sleep(stage.rng.uniform(0.05, events / 300))
             receiver.kill()
             sender.all_sent(sending, 30.0)
             receiver.start()
-        account = stage.settle(sender)
+            account = stage.settle(sender)
+            if number + 1 >= stage.scale(3, 20) and account.statuses[202]:
+                break  # on a slow machine no row may be written within so short a reply timeout
         stage.judge(account, allowed=TOLD)
         assert account.statuses[202] > 0
 
@@ -38,15 +40,17 @@ def test_killed_during_a_fan_out(stage: Stage) -> None:
     receiver = stage.receiver("--reply-timeout=50ms")
     left = 0
     with stage.sender(field, receiver) as sender:
-        for _ in range(stage.scale(4, 20)):
-            sending = sender.begin([field.push(next(iter(field.names)))])
+        for number in range(3 * stage.scale(4, 20)):
+            sending = sender.begin([field.push("base")])
             time.sleep(stage.rng.uniform(0.0, warehouses / PATCHES_PER_SECOND))
             receiver.kill()
             sender.all_sent(sending, 30.0)
             left += sum(len(names) for _, names in sender.ledger.missing(stage.probe))
             receiver.start()
-            assert stage.settle(sender).missing == 0
-        account = stage.settle(sender)
+            account = stage.settle(sender)
+            assert account.missing == 0
+            if number + 1 >= stage.scale(4, 20) and left and account.statuses[202]:
+                break
     stage.report(f"{left} refreshes were left to the next processes")
     stage.judge(account, allowed=TOLD)
     assert account.statuses[202] > 0

@@ -11,6 +11,7 @@ import trustme
 from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project
 from tests.support.chart import Helm, hooks_apart, run_test_pod
+from tests.support.configs import url_of
 from tests.support.receiver_process import ReceiverFactory, ReceiverProcess
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("no_other_configs")]
@@ -37,6 +38,7 @@ def address(receiver: ReceiverProcess, scheme: str = "http") -> str:
 def test_a_receiver_answers_the_ping(ping: Ping, project: Project, start_receiver: ReceiverFactory) -> None:
     """With the base URL's prefix, which nobody strips on this way."""
     receiver = start_receiver()
+    eventually(lambda: url_of(project.config(), "azure"))
     code, printed = ping(address(receiver))
     assert code == 0
     assert printed == (
@@ -58,6 +60,7 @@ def test_a_second_factor_is_not_known_to_the_pod(
     project.put_secret({"secret": project.secret, **SECOND_FACTOR})
     receiver = start_receiver()
     assert eventually(lambda: receiver.post(project.path, {"action": "ping"}).status == 401)
+    eventually(lambda: url_of(project.config(), "azure"))
     code, printed = ping(address(receiver))
     assert (code, printed) == (0, f"receiver {project.name}/azure demands its second factor: it answers 401")
 
@@ -69,6 +72,7 @@ def test_over_tls(ping: Ping, project: Project, start_receiver: ReceiverFactory,
     certificate.cert_chain_pems[0].write_to_path(chain)
     certificate.private_key_pem.write_to_path(key)
     receiver = start_receiver(f"--tls-cert={chain}", f"--tls-key={key}", wait=False)
+    eventually(lambda: url_of(project.config(), "azure"))
     code, printed = ping(address(receiver, "https"))
     assert code == 0, printed
     assert f"receiver {project.name}/azure answers 200" in printed
