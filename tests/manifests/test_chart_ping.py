@@ -10,12 +10,13 @@ import trustme
 
 from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project
-from tests.support.chart import Helm, hooks_apart, run_test_pod
+from tests.support.chart import POD_BASE_URL, Helm, hooks_apart, run_test_pod
 from tests.support.configs import url_of
 from tests.support.receiver_process import ReceiverFactory, ReceiverProcess
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("no_other_configs")]
 
+BASE_URL = f"--base-url={POD_BASE_URL}"
 SECOND_FACTOR = {"receiver-username": "user", "receiver-password": "password"}
 
 Ping = Callable[..., tuple[int, str]]
@@ -37,7 +38,7 @@ def address(receiver: ReceiverProcess, scheme: str = "http") -> str:
 
 def test_a_receiver_answers_the_ping(ping: Ping, project: Project, start_receiver: ReceiverFactory) -> None:
     """With the base URL's prefix, which nobody strips on this way."""
-    receiver = start_receiver()
+    receiver = start_receiver(BASE_URL)
     eventually(lambda: url_of(project.config(), "azure"))
     code, printed = ping(address(receiver))
     assert code == 0
@@ -58,7 +59,7 @@ def test_a_second_factor_is_not_known_to_the_pod(
 ) -> None:
     """The receiver was reached, and does what its Secret says."""
     project.put_secret({"secret": project.secret, **SECOND_FACTOR})
-    receiver = start_receiver()
+    receiver = start_receiver(BASE_URL)
     assert eventually(lambda: receiver.post(project.path, {"action": "ping"}).status == 401)
     eventually(lambda: url_of(project.config(), "azure"))
     code, printed = ping(address(receiver))
@@ -71,7 +72,7 @@ def test_over_tls(ping: Ping, project: Project, start_receiver: ReceiverFactory,
     chain, key = tmp_path / "tls.crt", tmp_path / "tls.key"
     certificate.cert_chain_pems[0].write_to_path(chain)
     certificate.private_key_pem.write_to_path(key)
-    receiver = start_receiver(f"--tls-cert={chain}", f"--tls-key={key}", wait=False)
+    receiver = start_receiver(BASE_URL, f"--tls-cert={chain}", f"--tls-key={key}", wait=False)
     eventually(lambda: url_of(project.config(), "azure"))
     code, printed = ping(address(receiver, "https"))
     assert code == 0, printed

@@ -70,6 +70,9 @@ def hooks_apart(found: Sequence[Object]) -> tuple[list[Object], list[Object]]:
     return apart
 
 
+POD_BASE_URL = "https://kargo.example.com/webhooks"
+
+
 def run_test_pod(pod: Object, service: str, kubeconfig: Path, seconds: str = "") -> tuple[int, str]:
     """Run the command of `helm test` with this address in place of the Service's; exit code and output."""
     (container,) = pod["spec"]["containers"]
@@ -79,7 +82,7 @@ def run_test_pod(pod: Object, service: str, kubeconfig: Path, seconds: str = "")
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "KUBECONFIG": str(kubeconfig),
-        "EXTERNAL_WEBHOOK_SERVER_BASE_URL": "https://kargo.example.com/webhooks",
+        "EXTERNAL_WEBHOOK_SERVER_BASE_URL": POD_BASE_URL,
     }
     command = [sys.executable, "-c", script, service, seconds or patience]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90, check=False)
