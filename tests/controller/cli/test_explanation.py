@@ -29,7 +29,10 @@ BROKEN = Row("shop", "lost", "", 'Secret "lost" does not exist')
 
 def warehouse(name: str, *subscriptions: Any, namespace: str = "shop") -> bytes:
     meta = {"namespace": namespace, "name": name}
-    return json.dumps({"metadata": meta, "spec": {"subscriptions": list(subscriptions)}}).encode()
+    written = json.dumps(
+        {"metadata": meta, "spec": {"subscriptions": list(subscriptions)}}, ensure_ascii=False
+    )
+    return written.encode(errors="replace")  # the API server stores no half of a surrogate pair
 
 
 def git(url: str = GIT, **selectors: Any) -> dict[str, Any]:
