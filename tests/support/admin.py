@@ -22,6 +22,7 @@ def delivery(number: int, **fields: object) -> Delivery:
     given: dict[str, object] = {
         "id": f"d-{number:05}",
         "received": NOW - timedelta(seconds=37 * number + 5),
+        "unix": NOW.timestamp() - 37 * number - 5.0000003,
         "receiver": "kargo-demo/azure",
         "source": "acr",
         "event": "push",
@@ -81,9 +82,9 @@ class FakeHistory:
 
     async def deliveries(self, query: Query) -> Sequence[Delivery]:
         self._check()
-        found = sorted(self.kept, key=lambda each: (each.received, each.id), reverse=True)
+        found = sorted(self.kept, key=lambda each: (each.unix, each.id), reverse=True)
         if query.before is not None:
-            found = [each for each in found if (each.received, each.id) < (query.before, query.before_id)]
+            found = [each for each in found if (each.unix, each.id) < (query.before, query.before_id)]
         if query.outcome:
             found = [each for each in found if each.outcome == query.outcome]
         if query.receiver:

@@ -40,6 +40,8 @@ class Delivery(msgspec.Struct, rename="camel", frozen=True):
 
     id: str
     received: datetime
+    unix: float
+    """The same in Unix seconds, not rounded: by this and the id deliveries are in order."""
     receiver: str
     source: str
     event: str
@@ -85,8 +87,8 @@ class Query(NamedTuple):
     repository: str = ""
     """A part of a repository's URL."""
     outcome: str = ""
-    before: datetime | None = None
-    """Received earlier than this, or at the same time and with a lesser id than ``before_id``."""
+    before: float | None = None
+    """Received earlier than this Unix time, or at the same and with a lesser id than ``before_id``."""
     before_id: str = ""
     limit: int = 50
 

@@ -125,12 +125,7 @@ def fleet(
 
 def query_string(query: Query) -> str:
     """Return a query as it stands in URLs, without what is empty."""
-    given = {
-        key: value.isoformat() if isinstance(value, datetime) else str(value)
-        for key, value in query._asdict().items()
-        if value
-    }
-    return urlencode(given, errors="replace")
+    return urlencode({key: str(value) for key, value in query._asdict().items() if value}, errors="replace")
 
 
 def merged_receivers(reports: Sequence[tuple[str, Iterable[Receiver]]]) -> list[ReceiverRow]:
@@ -165,7 +160,7 @@ def _latest(moments: Iterable[datetime | None]) -> datetime | None:
 
 def _newest(lists: Iterable[Sequence[Delivery]], limit: int) -> list[Delivery]:
     found = [delivery for each in lists for delivery in each]
-    return sorted(found, key=lambda each: (each.received, each.id), reverse=True)[:limit]
+    return sorted(found, key=lambda each: (each.unix, each.id), reverse=True)[:limit]
 
 
 def _unread(reports: Iterable[Report]) -> list[Trouble]:

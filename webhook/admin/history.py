@@ -61,8 +61,7 @@ class JournalHistory:
 
     async def deliveries(self, query: Query) -> Sequence[Delivery]:
         """Return a page of deliveries, the newest first."""
-        before = query.before.timestamp() if query.before is not None else None
-        wanted = {**query._asdict(), "before": before, "repository": _bare(query.repository)}
+        wanted = {**query._asdict(), "repository": _bare(query.repository)}
         rows = await self._read(lambda database: database.execute(LIST, wanted).fetchall())
         return [_delivery(row) for row in rows]
 
@@ -109,6 +108,7 @@ def _delivery(row: Sequence[Any]) -> Delivery:
     return Delivery(
         id=id_,
         received=datetime.fromtimestamp(received, UTC),
+        unix=received,
         receiver=receiver,
         source=source,
         event=event,

@@ -1,6 +1,6 @@
 """What a reader asks for in a URL's query; nonsense is a 400 that says what it is."""
 
-from datetime import UTC, datetime
+import math
 from http import HTTPStatus
 
 from tornado import web
@@ -34,11 +34,11 @@ def deliveries(handler: web.RequestHandler, *, limit: int = ROWS) -> Query:
     """Return which deliveries are asked for. Raises HTTPError."""
     before = handler.get_query_argument("before", "")
     try:
-        moment = datetime.fromisoformat(before) if before else None
+        moment = float(before) if before else None
     except ValueError:
-        raise refused("before must be a time such as 2026-11-30T12:00:00+00:00") from None
-    if moment is not None and moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
+        moment = math.nan
+    if moment is not None and not math.isfinite(moment):
+        raise refused("before must be a Unix time in seconds")
     return Query(
         receiver=text(handler, "receiver"),
         repository=text(handler, "repository"),

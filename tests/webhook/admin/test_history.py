@@ -59,8 +59,21 @@ async def test_deliveries_are_found(folder: Path | None) -> None:
         assert await ids(shown, Query(repository="https://DEV.azure.com/o/p")) == ["d1"]
         assert await ids(shown, Query(repository='["git')) == []
         page = await shown.deliveries(Query(limit=5))
-        rest = Query(before=page[-1].received, before_id=page[-1].id)
+        rest = Query(before=page[-1].unix, before_id=page[-1].id)
         assert await ids(shown, rest) == ["d4", "last"]
+
+
+async def test_no_delivery_is_shown_on_two_pages(folder: Path | None) -> None:
+    """Times are kept more finely than they are shown."""
+    async with opened(folder) as journal:
+        for number in range(9):
+            await journal.record(arrival(f"d{number}", received=NOW + number * 2.4e-7), 1)
+        shown = JournalHistory(journal, folder)
+        query, seen = Query(limit=1), []
+        while page := await shown.deliveries(query):
+            seen += [each.id for each in page]
+            query = Query(limit=1, before=page[-1].unix, before_id=page[-1].id)
+        assert seen == [f"d{number}" for number in range(8, -1, -1)]
 
 
 async def test_one_delivery_is_found(folder: Path | None) -> None:

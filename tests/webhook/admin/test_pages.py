@@ -181,7 +181,7 @@ def test_api_shows_the_same() -> None:
         assert [each["id"] for each in found["latest"]] == ["d-00000"]
         assert (await get("/api/receivers/kargo-demo/azure")).json["deliveries"][0]["matched"] == 2
         assert (await get("/api/receivers/kargo-demo/none")).code == 404
-        before = (NOW - timedelta(days=9)).isoformat().replace("+", "%2B")
+        before = (NOW - timedelta(days=9)).timestamp()
         assert (await get(f"/api/deliveries?before={before}")).json["deliveries"] == []
 
     browse(test, None, delivery(0))
@@ -191,7 +191,7 @@ def test_api_shows_the_same() -> None:
     ("path", "line"),
     [
         pytest.param("/?page=0", "page must be a whole number from 1 to 1000", id="page"),
-        pytest.param("/deliveries?before=yesterday", "before must be a time", id="before"),
+        pytest.param("/deliveries?before=yesterday", "before must be a Unix time in seconds", id="before"),
         pytest.param("/api/deliveries?limit=201", "limit must be a whole number from 1 to 200", id="limit"),
         pytest.param("/receivers/a/%3Cb%3E%E2%80%AE", "&lt;b&gt;\\u{202e}", id="name"),
     ],

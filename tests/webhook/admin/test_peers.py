@@ -127,7 +127,7 @@ async def test_replicas_are_merged() -> None:
         assert [each.id for each in page.rows] == ["d-00000", "d-00001", "d-00002"]
         assert page.more
         last = page.rows[-1]
-        rest = await fleet.deliveries(Query(limit=3, before=last.received, before_id=last.id))
+        rest = await fleet.deliveries(Query(limit=3, before=last.unix, before_id=last.id))
         assert ([each.id for each in rest.rows], rest.more) == (["d-00003"], False)
         found, _ = await fleet.delivery("d-00003")
         assert found is not None
