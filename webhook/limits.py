@@ -107,7 +107,7 @@ TLS_POLL_SECONDS = 2.0
 """Seconds between two looks at the certificate's files: costs two ``stat`` calls."""
 
 TLS_FILE = 1 * MIB
-"""Bytes of a certificate or key file: more is none."""
+"""Bytes of a certificate or key file; a larger file cannot be one."""
 
 ACCEPT_PAUSE_SECONDS = 0.5
 """Seconds without accepting after the operating system ran out of file descriptors or memory."""

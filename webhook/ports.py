@@ -69,7 +69,7 @@ class Refresh(Protocol):
         """True if something matched is waiting for a retry: no point in waiting for it."""
 
     def detach(self) -> None:
-        """Nobody waits for the answer any more: a later delivery of the same flow may supersede this one."""
+        """Note that nobody waits for the answer: a later delivery of the same flow may supersede this one."""
 
     def on_done(self, callback: Callable[[], object]) -> None:
         """Call back once when ``done`` (at once if it already is)."""

@@ -124,7 +124,7 @@ class Application:
             access=access,
             events=self._events,
             pacer=self._informers.secrets.pacer,
-            count=metrics.status_write,
+            count=lambda result: metrics.status_writes.labels(result).inc(),
         )
         if options.publish_status:
             self._informers.receivers.on_change(self._status.changed)

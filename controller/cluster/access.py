@@ -77,7 +77,7 @@ class AccessReviewer:
         return answer
 
     def granted(self, verb: str, resource: Resource, namespace: str) -> None:
-        """Say that a request of this kind was let through: the next refusal is reported anew."""
+        """Note that a request of this kind was let through, so that the next refusal is reported anew."""
         self._reported.pop((verb, resource, namespace, ""), None)
 
     def _forget_old(self, now: float) -> None:

@@ -109,7 +109,7 @@ class EventRecorder:
         *,
         repeat: bool = False,
     ) -> None:
-        """Emit an Event, unless it is no ``repeat`` and the same was said within the last ten minutes.
+        """Emit an Event; without ``repeat`` only if the same was not emitted within the last ten minutes.
 
         ``level`` is WARNING or NORMAL.
         """

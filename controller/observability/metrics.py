@@ -226,18 +226,6 @@ class Metrics(InformerObserver):
         """Count a patch by its result."""
         self._refreshes(kind, result).inc()
 
-    def lag(self, seconds: float) -> None:
-        """Observe the lag of one event's refresh of one object."""
-        self.refresh_lag.observe(seconds)
-
-    def status_write(self, result: str) -> None:
-        """Count an attempt to write a config's status."""
-        self.status_writes.labels(result).inc()
-
-    def handled(self, seconds: float) -> None:
-        """Observe how long Kargo took to handle a refresh."""
-        self.handled_lag.observe(seconds)
-
     def watch_restarted(self, kind: str, reason: str) -> None:
         """Count a watch that began anew."""
         self.watch_restarts.labels(kind, reason).inc()

@@ -5,8 +5,8 @@ import asyncio
 from controller.runtime.clock import Clock
 
 PACE = 0.029
-"""Seconds from one to the next: with the few that nobody paced, any one second sees at most 40 of them, and
-1,000 refused Secrets are tried again within 30 s."""
+"""Seconds from one to the next. Together with the few that are not paced there are at most 40 of them in any
+second, and 1,000 refused Secrets are tried again within 30 s."""
 REPEATED = 5
 """Requests about what was refused before that may wait at a time: as many as first ones do."""
 

@@ -96,7 +96,7 @@ class SecretWatches:
         self._start_places = asyncio.Semaphore(PLACES)
         self._places = asyncio.Semaphore(0)
         self._unpaced = 0
-        """First lists that were refused, and for which none was held back yet."""
+        """Refused first lists for which no other one has been held back yet."""
         self._unreadable: Counter[str] = Counter()
         """Secrets that we may not read, by namespace."""
         self._group: asyncio.TaskGroup | None = None

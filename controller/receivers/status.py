@@ -113,8 +113,8 @@ class StatusReconciler:
     async def reconcile(self, key: ConfigKey) -> Outcome:
         """Bring one config's status in line."""
         seen = self._receivers.config(key)
-        # While Secrets settle, another replica may have written what one means that we have not seen changed;
-        # the end of it is a change.
+        # Until a Secret's watch is open, another replica may know a newer value of it, and have written that.
+        # ``changed`` is called again when the watch is open.
         if seen is None or self._receivers.settling(key):
             return Done()
         states = self._receivers.states(key)
@@ -155,8 +155,8 @@ class StatusReconciler:
     ) -> list[ReceiverState]:
         """Judge receivers by their Secrets as they are now, not as our watches last saw them.
 
-        Those are not asked for whose entry stays as it is: our watch has not read the Secret, or may not; or
-        the receiver is published as we see it. Each Secret is read once.
+        A Secret is not read where the receiver's entry stays as it is: where our watch has not read it, or
+        may not, and where the status shows the receiver as we see it. Each Secret is read once.
         """
         namespace = config.namespace or self._system_namespace
         secrets = LiveSecrets(self._client, namespace, refused=UNREADABLE)

@@ -218,7 +218,7 @@ class Refresher:
             record.refused = None
             now = self._clock.monotonic()
             for part in parts:
-                self._metrics.lag(max(0.0, now - part.batch.received))
+                self._metrics.refresh_lag.observe(max(0.0, now - part.batch.received))
         for part in parts:
             part.settle(how)
             if not part.outstanding and self._newest.get(part.flow) is part:

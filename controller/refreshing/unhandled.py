@@ -52,7 +52,7 @@ class HandledTracker:
         if not new.requested:
             if pending is not None:
                 del self._pending[new.target]
-                self._metrics.handled(max(0.0, self._clock.monotonic() - pending.persisted))
+                self._metrics.handled_lag.observe(max(0.0, self._clock.monotonic() - pending.persisted))
             return
         if pending is None or pending.value != new.requested or pending.handled != new.handled:
             self._ask(new, self._clock.monotonic())

@@ -38,18 +38,12 @@ class Backoff:
         return delay
 
 
-def retry_delay(
-    failures: int,
-    *,
-    base: float = RETRY_BASE,
-    cap: float = RETRY_CAP,
-    rng: random.Random | None = None,
-) -> float:
+def retry_delay(failures: int, rng: random.Random | None = None) -> float:
     """Return the seconds to wait after the ``failures``-th failure in a row of one key.
 
-    ``base`` after the first (and for any count below that), doubling up to ``cap``, for a count of any size.
+    RETRY_BASE after the first (and for any count below that), doubling up to RETRY_CAP, for any count.
     With ``rng``, a random point in the upper half of that: keys which failed together come back apart.
     """
     # 2**64 times any base is beyond any cap: bounding the exponent keeps a float from overflowing.
-    delay = min(cap, base * 2.0 ** min(max(failures - 1, 0), 64))
+    delay = min(RETRY_CAP, RETRY_BASE * 2.0 ** min(max(failures - 1, 0), 64))
     return delay if rng is None else delay * (1.0 - 0.5 * rng.random())

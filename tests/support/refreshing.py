@@ -26,12 +26,10 @@ class FakeRefreshMetrics(Metrics):
         super().__init__(CollectorRegistry(), version="test")
         self.results: Counter[tuple[str, str]] = Counter()
         self.lags: list[float] = []
+        self.refresh_lag.observe = self.lags.append  # type: ignore[method-assign, assignment]
 
     def refreshed(self, kind: str, result: str) -> None:
         self.results[kind, result] += 1
-
-    def lag(self, seconds: float) -> None:
-        self.lags.append(seconds)
 
 
 class Refreshing:

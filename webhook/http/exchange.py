@@ -1,7 +1,7 @@
 """One HTTP request and its answer, as Tornado drives it: headers, body in pieces, the end.
 
-The mechanics only: what is answered is the endpoint's to say. A request can be answered before its body has
-come. What then comes is thrown away, within limits, so that the sender finds the answer rather than a reset
+Mechanics only: the endpoint decides what is answered. A request can be answered before its body has come. The
+rest of the body is then thrown away, within limits, so that the sender finds the answer rather than a reset
 connection, and can go on using the connection.
 """
 

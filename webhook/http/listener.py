@@ -86,10 +86,6 @@ class SenderStream(iostream.IOStream):
         super().close(exc_info)
 
 
-class _PlainStream(SenderStream):
-    pass
-
-
 class _TlsStream(SenderStream, iostream.SSLIOStream):
     pass
 
@@ -176,7 +172,7 @@ class Listener:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream: SenderStream
         if self._certificate is None:
-            stream = _PlainStream(connection, max_buffer_size=BUFFER, read_chunk_size=READ_CHUNK)
+            stream = SenderStream(connection, max_buffer_size=BUFFER, read_chunk_size=READ_CHUNK)
         else:
             wrapped = self._certificate.context.wrap_socket(
                 connection, server_side=True, do_handshake_on_connect=False

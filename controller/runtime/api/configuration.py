@@ -139,8 +139,6 @@ async def _load_kubeconfig(configuration: Configuration, paths: str, clock: Cloc
             why = "; ".join(errors) or "it printed none"
             raise ConfigurationError(one_line(f"{paths}: the exec plugin gave no credentials: {why}"))
         return TokenRenewal(loader, loader.load_from_exec_plugin, clock)
-    if loader.provider == "gcp":
-        return TokenRenewal(loader, loader.load_gcp_token, clock)
     if "tokenFile" in user and "token" not in user:
 
         async def reread() -> None:

@@ -39,6 +39,9 @@ class ConfigurationError(Exception):
 class ApiError(Exception):
     """A request to the Kubernetes API failed."""
 
+    retry_after: float | None = None
+    """Seconds the server asks to wait, never negative; None if it does not ask, or did not answer."""
+
     def __init__(
         self,
         message: str,
@@ -100,7 +103,6 @@ class StatusError(ApiError):
         self.reason = reason
         """metav1.StatusReason, such as ``AlreadyExists``; from a proxy, the phrase of its HTTP status."""
         self.retry_after = retry_after
-        """Seconds the server asks to wait, never negative; None if it does not ask."""
         self.details_name = details_name
         """Name of the object that the Status is about; empty if it names none."""
         self.causes = causes

@@ -36,8 +36,3 @@ def classify(error: ApiError) -> tuple[Failure, str]:
             return Failure.RETRY, "refused"
         case _:
             return Failure.REFUSED, "refused"
-
-
-def retry_after(error: ApiError | None) -> float | None:
-    """Return the seconds that the server asked to wait, if it did."""
-    return error.retry_after if isinstance(error, StatusError) else None

@@ -64,16 +64,13 @@ class Freshness:
             self.last_activity = now
 
     def bookmark(self) -> None:
-        """Note that the line was a bookmark, and has been handled."""
-        self._settled()
+        """Note that everything older was handled: a bookmark came and was handled, or SETTLE is over."""
+        self.last_activity = self._clock.monotonic()
+        self._catch_up()
 
     def _settle_later(self) -> None:
         if self._settling is None:
-            self._settling = self._clock.call_later(SETTLE, self._settled)
-
-    def _settled(self) -> None:
-        self.last_activity = self._clock.monotonic()
-        self._catch_up()
+            self._settling = self._clock.call_later(SETTLE, self.bookmark)
 
     def _stop_settling(self) -> None:
         if self._settling is not None:

@@ -25,7 +25,7 @@ from controller.runtime.api.wire import parse_event, parse_version
 from controller.runtime.clock import Clock
 from controller.runtime.informer import reflector
 from controller.runtime.informer.error_reporter import ErrorReporter
-from controller.runtime.informer.failures import classify, retry_after
+from controller.runtime.informer.failures import classify
 from controller.runtime.informer.freshness import Freshness
 from controller.runtime.informer.informer_delays import ForbiddenRetry, InformerDelays
 from controller.runtime.informer.lister import Lister
@@ -185,7 +185,7 @@ class Informer(Generic[T]):
             await self._publish()
             return reflector.Absent()
         self._freshness.broken()
-        return reflector.ListFailed(failure, retry_after(error))
+        return reflector.ListFailed(failure, error.retry_after)
 
     def _absence_lasts(self) -> bool:
         now = self._clock.monotonic()
@@ -232,7 +232,7 @@ class Informer(Generic[T]):
         self._observer.watch_restarted(self.kind, reason)
         if reason != "closed":
             self._log_progress("watch_ended", reason=reason, error=str(ended or ""), lived=round(lived, 3))
-        return reflector.WatchEnded(lived, failure, retry_after(ended))
+        return reflector.WatchEnded(lived, failure, None if ended is None else ended.retry_after)
 
     def _clean_end(self, lived: float) -> str:
         events = isinstance(self._state, reflector.Watching) and self._state.events

@@ -52,7 +52,7 @@ class InformerDelays:
         return self._rng.randint(300, 600)
 
     def succeeded(self) -> None:
-        """A list came: the next refusal is a first one again."""
+        """Note that a list came: the next refusal counts as the first."""
         self._forbidden_since = None
 
     def _nominal(self, why: Pause, error: ApiError | None, now: float) -> float:

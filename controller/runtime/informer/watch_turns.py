@@ -5,8 +5,8 @@ from typing import Protocol
 from controller.runtime.clock import Clock, Timer
 
 HELD_SECONDS = 1.0
-"""For so long a turn is held at most. Opening a watch takes milliseconds; where the API server that was asked
-does not answer, the others need not wait for the time-out."""
+"""A turn is held at most this long. Opening a watch takes milliseconds; where the API server does not answer,
+the others need not wait for the time-out."""
 
 
 class Turns(Protocol):

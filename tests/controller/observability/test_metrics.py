@@ -70,9 +70,9 @@ def used() -> Metrics:
     found.request("acr", "push", 200, 0.1)
     found.matched(3)
     found.refreshed("Warehouse", "persisted")
-    found.lag(1.0)
-    found.handled(1.0)
-    found.status_write("written")
+    found.refresh_lag.observe(1.0)
+    found.handled_lag.observe(1.0)
+    found.status_writes.labels("written").inc()
     found.watch_restarted("Warehouse", "expired")
     found.quarantined("Warehouse")
     for gauge in (found.cache_objects, found.cache_synced, found.watch_activity):
