@@ -53,6 +53,12 @@ NOT_HTTP = error(HTTPStatus.BAD_REQUEST, "the request is not valid HTTP/1.1, or 
 FAULT = error(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; the log has it under the delivery id")
 
 
+def text(answer: Answer) -> str:
+    """Return what an answer says to people."""
+    said = msgspec.json.decode(answer.body)
+    return str(said.get("msg") or said.get("error") or "")
+
+
 def too_large(limit: int) -> Answer:
     """Return the 413 for a body of more than ``limit`` bytes."""
     return error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {limit} bytes")

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+HTTP, QUEUE, AGAIN, CATCH_UP = "http", "queue", "again", "catch-up"
+"""How something came in: by the public port, by a queue, dispatched anew by hand, or of our own accord."""
+
 UNKNOWN = "unknown"
 """Source and event of an arrival whose body is not understood (yet)."""
 
@@ -39,5 +42,11 @@ class Arrival:
     """Unix time in seconds at which its headers were read: for people, and to say which event is late."""
     delivery_count: int | None = None
     """How often the sender tried before, where it says so (Event Grid)."""
+    via: str = HTTP
+    """How it came in."""
+    refs: Sequence[str] = ()
+    """Tags, digests or Git refs that were pushed: few, short and printable. For people only."""
+    repeats: str = ""
+    """Id of the delivery that this one dispatches anew; empty for all others."""
     began: float = field(default=0.0, compare=False)
     """Monotonic time of the same moment: the reply budget and all durations run from here."""

@@ -18,6 +18,7 @@ from webhook import answers
 from webhook.answers import Answer
 from webhook.arrival import Arrival, Subject
 from webhook.limits import REPLY_SECONDS, REPOSITORY_CHARACTERS, Limits
+from webhook.outcome import NO_REMARKS, Outcome, Remarks, outcome_of
 from webhook.ports import Dispatcher, Refresh, WebhookMetrics
 from webhook.redaction import without_credentials
 
@@ -30,23 +31,44 @@ HURRY_SECONDS = 0.5
 class Journal(Protocol):
     """Keeps deliveries until they are done, though the process dies. Operations take effect in order."""
 
-    def record(self, arrival: Arrival, matched: int) -> "asyncio.Future[bool]":
+    def record(self, arrival: Arrival, matched: int, names: Sequence[str] = ()) -> "asyncio.Future[bool]":
         """Queue the row before this returns. The result says whether it was committed; never an exception."""
 
     def hasten(self) -> None:
         """Note that an answer waits for a row."""
 
-    def finish(self, delivery: str, *, matched: int, persisted: int, rejected: int, seconds: float) -> None:
+    def finish(
+        self,
+        delivery: str,
+        *,
+        matched: int,
+        persisted: int,
+        rejected: int,
+        seconds: float,
+        remarks: Remarks = NO_REMARKS,
+    ) -> None:
         """Queue the outcome of a delivery with nothing outstanding, so many seconds after it came."""
 
-    def supersede(self, delivery: str, by: Sequence[str]) -> None:
+    def supersede(self, delivery: str, by: Sequence[str], remarks: Remarks = NO_REMARKS) -> None:
         """Queue that others carry what was outstanding; their rows are committed."""
+
+    def note(
+        self,
+        arrival: Arrival,
+        *,
+        outcome: Outcome,
+        code: int | None = None,
+        reason: str = "",
+        matched: int = 0,
+        seconds: float | None = None,
+    ) -> None:
+        """Have the history show what has no row; promises nothing, waits for nothing."""
 
 
 class Delivery:
     """A delivery in progress. Its life is one task: ``answer``, unless nobody asks for one, then ``end``."""
 
-    __slots__ = ("_deliveries", "arrival", "carriers", "recorded", "refresh", "task")
+    __slots__ = ("_deliveries", "_said", "arrival", "carriers", "recorded", "refresh", "task")
 
     def __init__(
         self, deliveries: "Deliveries", arrival: Arrival, refresh: Refresh, recorded: "asyncio.Future[bool]"
@@ -56,6 +78,8 @@ class Delivery:
         self.refresh = refresh
         self.recorded = recorded
         """Whether the journal holds an unfinished row of it, which would be taken up again after a crash."""
+        self._said = ""
+        """What the answer said, where that is more than the plain outcome."""
         self.carriers: Sequence[Delivery] = ()
         """Once it ends: the open deliveries that carry what was outstanding here."""
         self.task: asyncio.Task[None]
@@ -80,14 +104,18 @@ class Delivery:
         finally:
             timer.cancel()
         if not refresh.done and not (recorded.done() and recorded.result()):
+            self._said = answers.text(deliveries.not_kept)
             return deliveries.not_kept
-        return answers.refreshed(
+        answer = answers.refreshed(
             "promotion" if self.arrival.subjects[0].kind == "pull_request" else "warehouse",
             refresh.matched,
             refresh.persisted,
             refresh.rejected,
             done=refresh.done,
         )
+        if answer.code != HTTPStatus.OK or refresh.rejected:
+            self._said = answers.text(answer)
+        return answer
 
     async def end(self, code: int | None = None) -> None:
         """Wait for what is outstanding, then close the row in the journal, or hand it to its successors.
@@ -106,8 +134,10 @@ class Delivery:
         by = [carrier.arrival.id for carrier in self.carriers]
         if not recorded.done() or recorded.result():
             by = await self._rows_in_its_place()
+            # What is resumed may match others than it did when it was recorded.
+            remarks = Remarks(code, self._said, names=refresh.names if code is None else ())
             if by:
-                deliveries.journal.supersede(self.arrival.id, by)
+                deliveries.journal.supersede(self.arrival.id, by, remarks)
             else:
                 deliveries.journal.finish(
                     self.arrival.id,
@@ -115,11 +145,29 @@ class Delivery:
                     persisted=refresh.persisted,
                     rejected=refresh.rejected,
                     seconds=self._seconds(),
+                    remarks=remarks,
                 )
+        elif code is not None:
+            self._note(code)
         if by:
             log.debug("delivery_superseded", id=self.arrival.id, by=by)
         elif code != HTTPStatus.OK:
             self._log("delivery_completed")
+
+    def _note(self, code: int) -> None:
+        """Have the history show a delivery that could not be recorded."""
+        refresh = self.refresh
+        refused = code >= HTTPStatus.BAD_REQUEST
+        self._deliveries.journal.note(
+            self.arrival,
+            outcome=Outcome.REFUSED
+            if refused
+            else outcome_of(refresh.matched, refresh.persisted, refresh.rejected),
+            code=code,
+            reason=f"{printable(self.arrival.subjects)}: {self._said or 'not recorded'}",
+            matched=refresh.matched,
+            seconds=self._seconds(),
+        )
 
     async def _rows_in_its_place(self) -> list[str]:
         """Return the ids of the deliveries whose rows stand in for this one's; none if it is done for good.
@@ -210,7 +258,7 @@ class Deliveries:
         """
         refresh = self._dispatch(arrival)
         matched = refresh.matched
-        delivery = Delivery(self, arrival, refresh, self.journal.record(arrival, matched))
+        delivery = Delivery(self, arrival, refresh, self.journal.record(arrival, matched, refresh.names))
         self._metrics.matched(matched)
         return delivery
 

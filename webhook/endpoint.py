@@ -8,7 +8,6 @@ import itertools
 import random
 from http import HTTPStatus
 
-import msgspec
 import structlog
 from tornado.httputil import HTTPHeaders
 
@@ -19,6 +18,7 @@ from webhook.arrival import Arrival
 from webhook.delivery import Deliveries, Delivery, clean, log_fault
 from webhook.gate import Gate, bytes_of
 from webhook.limits import Limits
+from webhook.outcome import Outcome
 from webhook.payloads.event_types import EVENT_GRID, Handshake, Ignored, Ping, Push
 from webhook.payloads.parse import parse
 from webhook.payloads.reading import BadPayload
@@ -154,6 +154,7 @@ class Endpoint:
         if not self.gate.deliveries.take(arrival.receiver, size):
             return self.overloaded
         arrival.subjects, arrival.delivery_count = event.subjects, event.delivery_count
+        arrival.refs = event.refs
         try:
             return self.deliveries.begin(arrival)
         except BaseException:
@@ -172,6 +173,8 @@ class Endpoint:
         if arrival.subjects or arrival.event == HEALTH:
             return
         code = answer.code
+        if arrival.receiver:
+            self._note(arrival, answer, seconds)
         if code == HTTPStatus.NOT_FOUND:
             # Anyone can cause these at any rate: they are for the metric, not for the log.
             log.debug("request_unknown", id=arrival.id, code=code)
@@ -191,9 +194,19 @@ class Endpoint:
                 "request_refused",
                 receiver=arrival.receiver,
                 code=code,
-                reason=msgspec.json.decode(answer.body)["error"],
+                reason=answers.text(answer),
                 id=arrival.id,
             )
+
+    def _note(self, arrival: Arrival, answer: Answer, seconds: float) -> None:
+        refused = answer.code >= HTTPStatus.BAD_REQUEST
+        self.deliveries.journal.note(
+            arrival,
+            outcome=Outcome.REFUSED if refused else Outcome.ANSWERED,
+            code=answer.code,
+            reason=answers.text(answer),
+            seconds=seconds,
+        )
 
     def fault(self, arrival: Arrival, error: Exception) -> Answer:
         """Log a fault of our own, and return its answer."""

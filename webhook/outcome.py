@@ -1,6 +1,8 @@
 """What became of a delivery."""
 
+from collections.abc import Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Outcome(StrEnum):
@@ -18,6 +20,44 @@ class Outcome(StrEnum):
     """The API server refused all of them for good."""
     SUPERSEDED = "superseded"
     """Later deliveries for the same repository carry what was outstanding."""
+    ANSWERED = "answered"
+    """A ping, a handshake, or an event that asks for no refresh."""
+    REFUSED = "refused"
+    """Answered with an error, which says why."""
+
+
+class NearMiss(NamedTuple):
+    """A Warehouse that a delivery nearly matched."""
+
+    warehouse: str
+    """``namespace/name``."""
+    key: str
+    """What its subscription is compared as, without credentials; empty if its subscriptions can't be read."""
+    why: str
+    """What is different, in words."""
+
+
+class NearMisses(NamedTuple):
+    """What a look for near misses found, the best first."""
+
+    found: Sequence[NearMiss] = ()
+    note: str = ""
+    """Why there was no look, or none to the end."""
+
+
+class Remarks(NamedTuple):
+    """What people want to know of a delivery beside its outcome."""
+
+    code: int | None = None
+    """Status of the answer."""
+    reason: str = ""
+    """What the answer said beside the plain outcome."""
+    near_misses: NearMisses | None = None
+    names: Sequence[str] = ()
+    """Of matched objects, where they differ from those recorded at first."""
+
+
+NO_REMARKS = Remarks()
 
 
 def outcome_of(matched: int, persisted: int, rejected: int) -> Outcome:

@@ -45,6 +45,10 @@ class Refresh(Protocol):
         """Objects matched, less those found to be deleted meanwhile."""
 
     @property
+    def names(self) -> Sequence[str]:
+        """``namespace/name`` of the first objects matched, a hundred at the most."""
+
+    @property
     def persisted(self) -> int:
         """Objects whose annotation the API server has stored since the delivery asked."""
 

@@ -1,10 +1,14 @@
 """Counts what became of the refreshes that one delivery asked for."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from enum import Enum
 
 from controller.kargo.objects import Target
 from controller.runtime.queue.flows import Flow
+
+MOST_NAMES = 100
+"""Names of targets that are kept of a delivery."""
 
 
 class Settled(Enum):
@@ -60,6 +64,12 @@ class Batch:
     def done(self) -> bool:
         """True when nothing is outstanding any more."""
         return self.outstanding == 0
+
+    @property
+    def names(self) -> list[str]:
+        """``namespace/name`` of the first targets, for people."""
+        targets = (target for part in self.parts for target in part.targets)
+        return [f"{target.namespace}/{target.name}" for target in itertools.islice(targets, MOST_NAMES)]
 
     def add(self, targets: Sequence[Target], flow: Flow) -> "Part":
         """Return a new part for targets of one flow; all parts are added before any target is settled."""

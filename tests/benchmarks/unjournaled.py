@@ -17,7 +17,7 @@ class NoJournal:
     failing = False
     last_error: str | None = None
 
-    def record(self, arrival: Arrival, matched: int) -> "asyncio.Future[bool]":
+    def record(self, arrival: Arrival, matched: int, names: Sequence[str] = ()) -> "asyncio.Future[bool]":
         """Say that it is committed."""
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         future.set_result(True)
@@ -26,10 +26,13 @@ class NoJournal:
     def hasten(self) -> None:
         """Do nothing."""
 
-    def finish(self, delivery: str, *, matched: int, persisted: int, rejected: int, seconds: float) -> None:
+    def finish(self, delivery: str, **outcome: object) -> None:
         """Do nothing."""
 
-    def supersede(self, delivery: str, by: Sequence[str]) -> None:
+    def note(self, arrival: Arrival, **more: object) -> None:
+        """Do nothing."""
+
+    def supersede(self, delivery: str, by: Sequence[str], remarks: object = None) -> None:
         """Do nothing."""
 
     def sign_of_life(self, seconds: float) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
 
 from webhook.arrival import Arrival, Subject
+from webhook.outcome import NO_REMARKS, Outcome, Remarks
 from webhook.ports import Refresh
 
 
@@ -49,6 +50,7 @@ class FakeRefresh:
         self.rejected = 0
         self.failing = failing
         self.detached = False
+        self.names: list[str] = [f"kargo-demo/w{number}" for number in range(matched)]
         self.superseded_by: tuple[str, ...] = ()
         self._gone = 0
         self._callbacks: list[Callable[[], object]] = []
@@ -118,10 +120,12 @@ class FakeJournal:
         self.hastened = 0
         self.calls: list[tuple[str, ...]] = []
         self.seconds: dict[str, float] = {}
+        self.remarks: dict[str, Remarks] = {}
+        self.notices: list[tuple[str, str, int | None, str]] = []
         self.arrivals: dict[str, Arrival] = {}
         self._held: list[asyncio.Future[bool]] = []
 
-    def record(self, arrival: Arrival, matched: int) -> "asyncio.Future[bool]":
+    def record(self, arrival: Arrival, matched: int, names: Sequence[str] = ()) -> "asyncio.Future[bool]":
         self.calls.append(("record", arrival.id))
         self.arrivals[arrival.id] = arrival
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -140,12 +144,35 @@ class FakeJournal:
         for future in held:
             future.set_result(self.working)
 
-    def finish(self, delivery: str, *, matched: int, persisted: int, rejected: int, seconds: float) -> None:
+    def finish(
+        self,
+        delivery: str,
+        *,
+        matched: int,
+        persisted: int,
+        rejected: int,
+        seconds: float,
+        remarks: Remarks = NO_REMARKS,
+    ) -> None:
         self.calls.append(("finish", delivery))
         self.seconds[delivery] = seconds
+        self.remarks[delivery] = remarks
 
-    def supersede(self, delivery: str, by: Sequence[str]) -> None:
+    def supersede(self, delivery: str, by: Sequence[str], remarks: Remarks = NO_REMARKS) -> None:
         self.calls.append(("supersede", delivery, *by))
+        self.remarks[delivery] = remarks
+
+    def note(
+        self,
+        arrival: Arrival,
+        *,
+        outcome: Outcome,
+        code: int | None = None,
+        reason: str = "",
+        matched: int = 0,
+        seconds: float | None = None,
+    ) -> None:
+        self.notices.append((arrival.receiver, outcome.value, code, reason))
 
 
 class FakeWebhookMetrics:

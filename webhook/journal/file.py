@@ -17,16 +17,22 @@ from webhook.journal.schema import JournalError, NewerSchemaError, primary_code
 from webhook.journal.statements import (
     ALIVE,
     FINISH,
+    NOTE,
     RECORD,
     RESUMABLE,
     TRIM_LARGEST,
+    TRIM_NOTICES,
     TRIM_OLD,
+    TRIM_OLD_NOTICES,
     UNFINISHED,
     USED_BYTES,
     End,
+    Notice,
     Row,
     execute_rows,
 )
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -52,6 +58,8 @@ class HistoryLimits:
 
     finished: int = 100_000
     """Finished deliveries; at 250 bytes each about 30 MB. The Project with most of them gives way first."""
+    notices: int = 10_000
+    """Pings, refusals and the like, some 200 bytes each. The Project with most of them gives way first."""
     seconds: float = 7 * 24 * 3600.0
     """Age of a finished delivery, from its arrival."""
     bytes: int = 192 * 1024 * 1024
@@ -64,7 +72,7 @@ class HistoryLimits:
     """Of those, what each Project may have although others take all."""
 
 
-IN_MEMORY = HistoryLimits(finished=10_000, bytes=64 * 1024 * 1024, unfinished=32 * 1024 * 1024)
+IN_MEMORY = HistoryLimits(finished=10_000, notices=2_000, bytes=64 * 1024 * 1024, unfinished=32 * 1024 * 1024)
 """Limits of a journal without a folder."""
 
 
@@ -102,6 +110,7 @@ class JournalFile:
         self.last_alive: float | None = None
         """The sign of life that was found at the opening, Unix seconds."""
         self._last_row = 0
+        self._notices = 0
         self._aside = 0
 
     @classmethod
@@ -131,18 +140,29 @@ class JournalFile:
             os.close(self._lock)
             self._lock = None
 
-    def write(self, rows: Sequence[Row], ends: Sequence[End], alive: float | None, now: float) -> None:
+    def write(
+        self,
+        rows: Sequence[Row],
+        ends: Sequence[End],
+        alive: float | None,
+        now: float,
+        notices: Sequence[Notice] = (),
+    ) -> None:
         """Write and commit all of it, or nothing. Raises sqlite3.Error or OSError.
 
         ``alive`` is a sign of life to be written; ``now`` is Unix time.
         """
         try:
-            self._write(rows, ends, alive, now)
+            self._write(rows, ends, alive, now, notices)
         except sqlite3.DatabaseError as error:
             if primary_code(error) not in schema.CORRUPT:
                 raise
             self._begin_anew(now, "corrupt", str(error))
-            self._write(rows, ends, alive, now)
+            self._write(rows, ends, alive, now, notices)
+
+    def read(self, ask: Callable[[sqlite3.Connection], T], now: float) -> T:
+        """Return what ``ask``, which only reads, finds in the database. Raises sqlite3.Error or OSError."""
+        return ask(self._connect(now))
 
     def resumable(self, after: int, since: float, now: float) -> list[Resumable]:
         """Return a slice of what earlier processes left, the oldest first; nothing if that was all.
@@ -187,6 +207,7 @@ class JournalFile:
             "SELECT count(*), count(outcome), ifnull(max(seq), 0) FROM delivery"
         ).fetchone()
         self.pending = total - self.finished
+        (self._notices,) = database.execute("SELECT count(*) FROM notice").fetchone()
         self.found = dict(database.execute(UNFINISHED).fetchall())
         alive = database.execute("SELECT time FROM sign_of_life").fetchone()
         self.last_alive = alive and alive[0]
@@ -202,25 +223,37 @@ class JournalFile:
     def _begin_anew(self, now: float, why: str, error: str) -> None:
         self._disconnect()
         self.moved_aside += 1
-        self.pending = self.finished = self._last_row = 0
+        self.pending = self.finished = self._last_row = self._notices = 0
         kept_as = None
         if self._path is not None:
             kept_as = schema.move_aside(self._path, why, now, self._limits.bytes // 4)
         log.error("journal_moved_aside", why=why, error=error, kept_as=kept_as and str(kept_as))
 
-    def _write(self, rows: Sequence[Row], ends: Sequence[End], alive: float | None, now: float) -> None:
+    def _write(
+        self,
+        rows: Sequence[Row],
+        ends: Sequence[End],
+        alive: float | None,
+        now: float,
+        notices: Sequence[Notice],
+    ) -> None:
         database = self._connect(now)
         with _transaction(database):
             recorded = execute_rows(database, RECORD, rows)
             finished = execute_rows(database, FINISH, ends)
             if alive is not None:
                 database.execute(ALIVE, (alive,))
-            gone = self._trim(database, finished, now)
+            noted = execute_rows(database, NOTE, notices)
+            gone, unnoted = self._trim(database, finished, noted, now)
+        self._notices += noted - unnoted
         self.pending += recorded - finished
         self.finished += finished - gone
 
-    def _trim(self, database: sqlite3.Connection, more: int, now: float) -> int:
-        """Remove the finished deliveries that are too many, and some that are too old; return how many."""
+    def _trim(self, database: sqlite3.Connection, more: int, noted: int, now: float) -> tuple[int, int]:
+        """Remove the finished deliveries that are too many, and some that are too old; and notices alike.
+
+        ``more`` and ``noted`` have just been added. Return how many of both were removed.
+        """
         gone = 0
         limit = self._limits.finished
         while (excess := self.finished + more - gone - limit) > 0 or self._is_full(database):
@@ -230,12 +263,16 @@ class JournalFile:
             if not largest:
                 break
             gone += largest
+        most, unnoted = self._limits.notices, 0
+        while (excess := self._notices + noted - unnoted - most) > 0:
+            unnoted += database.execute(TRIM_NOTICES, (excess + most // 20,)).rowcount
         if now >= self._next_age_check or now < self._next_age_check - AGE_CHECK_SECONDS:
             old = database.execute(TRIM_OLD, (now - self._limits.seconds, TRIM_ROWS)).rowcount
             gone += old
+            unnoted += database.execute(TRIM_OLD_NOTICES, (now - self._limits.seconds,)).rowcount
             if old < TRIM_ROWS:
                 self._next_age_check = now + AGE_CHECK_SECONDS
-        return gone
+        return gone, unnoted
 
     def _is_full(self, database: sqlite3.Connection) -> bool:
         (used,) = database.execute(USED_BYTES).fetchone()

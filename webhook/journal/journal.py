@@ -29,11 +29,13 @@ from controller.runtime.clock import Clock, SystemClock, Timer
 from webhook.arrival import Arrival
 from webhook.gate import project_of
 from webhook.journal.file import IN_MEMORY, HistoryLimits, JournalFile
+from webhook.journal.history import History
+from webhook.journal.notices import NoticeQueue
 from webhook.journal.schema import JournalError
-from webhook.journal.statements import End, Row, row_of, size_of
+from webhook.journal.statements import End, Row, end_of, notice_of, row_of, size_of
 from webhook.journal.thread import DaemonThread
 from webhook.journal.unfinished import Unfinished
-from webhook.outcome import Outcome, outcome_of
+from webhook.outcome import NO_REMARKS, Outcome, Remarks, outcome_of
 
 __all__ = ["HistoryLimits", "Journal", "JournalError"]
 
@@ -42,6 +44,8 @@ RECORD_SECONDS = 0.1
 that dies meanwhile leaves the sender without an answer."""
 AWAITED_SECONDS = 0.02
 """The same from the moment on at which an answer waits for the row."""
+NOTICE_SECONDS = 1.0
+"""The same for a notice, for which nobody ever waits."""
 OUTCOME_SECONDS = 0.2
 """How long an outcome waits for a row to be written with. One that is lost costs a refresh too many."""
 RETRY_SECONDS = 1.0
@@ -78,7 +82,14 @@ class Journal:
     unfinished deliveries as all others leave free: so there is always room for others.
     """
 
-    def __init__(self, file: JournalFile, thread: DaemonThread, limits: HistoryLimits, clock: Clock) -> None:
+    def __init__(
+        self,
+        file: JournalFile,
+        thread: DaemonThread,
+        limits: HistoryLimits,
+        clock: Clock,
+        folder: Path | None = None,
+    ) -> None:
         self._file = file
         self._thread = thread
         self._clock = clock
@@ -86,6 +97,7 @@ class Journal:
         self.on_disk = file.on_disk
         self._rows: deque[tuple[Row, asyncio.Future[bool]]] = deque()
         self._ends: list[End] = []
+        self._notices = NoticeQueue()
         self._alive: float | None = None
         self._writing: _Commit | None = None
         self._closing = False
@@ -97,6 +109,8 @@ class Journal:
             self._unfinished.hold(project, size)
         self._reported: dict[str, float] = {}
         """When (monotonic seconds) a trouble was last logged."""
+        self.history = History(folder, thread, file, clock)
+        """All of it, for people."""
         self.failures = 0
         """How often writing has failed."""
         self.last_error: str | None = None
@@ -115,7 +129,7 @@ class Journal:
         thread = DaemonThread("journal")
         loop = asyncio.get_running_loop()
         file = await loop.run_in_executor(thread, JournalFile.open, folder, limits, clock.time())
-        return cls(file, thread, limits, clock)
+        return cls(file, thread, limits, clock, folder)
 
     @property
     def pending(self) -> int:
@@ -146,10 +160,13 @@ class Journal:
             self._due = math.inf
             await self._commit()
 
-    def record(self, arrival: Arrival, matched: int) -> "asyncio.Future[bool]":
-        """Keep a delivery. The result says whether it is committed; it is never an exception."""
+    def record(self, arrival: Arrival, matched: int, names: Sequence[str] = ()) -> "asyncio.Future[bool]":
+        """Keep a delivery, with the ``names`` of the first objects it matched.
+
+        The result says whether it is committed; it is never an exception.
+        """
         committed: asyncio.Future[bool] = self._loop.create_future()
-        row, project = row_of(arrival, matched), project_of(arrival.receiver)
+        row, project = row_of(arrival, matched, names), project_of(arrival.receiver)
         size = size_of(row)
         if self._closing:
             committed.set_result(False)
@@ -167,17 +184,42 @@ class Journal:
         if self._rows:
             self._write_within(AWAITED_SECONDS)
 
-    def finish(self, delivery: str, *, matched: int, persisted: int, rejected: int, seconds: float) -> None:
+    def finish(
+        self,
+        delivery: str,
+        *,
+        matched: int,
+        persisted: int,
+        rejected: int,
+        seconds: float,
+        remarks: Remarks = NO_REMARKS,
+    ) -> None:
         """Note that nothing of a delivery is outstanding, ``seconds`` after its arrival.
 
         Written later if it can't be now. No effect on a delivery that was superseded.
         """
         outcome = outcome_of(matched, persisted, rejected)
-        self._end(End(delivery, outcome.value, persisted, rejected, seconds, matched))
+        self._end(end_of(End(delivery, outcome.value, persisted, rejected, seconds, matched), remarks))
 
-    def supersede(self, delivery: str, by: Sequence[str]) -> None:
+    def supersede(self, delivery: str, by: Sequence[str], remarks: Remarks = NO_REMARKS) -> None:
         """Note that others carry what was outstanding. No effect unless each of them has a row."""
-        self._end(End(delivery, Outcome.SUPERSEDED.value, superseded_by=msgspec.json.encode(by).decode()))
+        end = End(delivery, Outcome.SUPERSEDED.value, superseded_by=msgspec.json.encode(by).decode())
+        self._end(end_of(end, remarks))
+
+    def note(
+        self,
+        arrival: Arrival,
+        *,
+        outcome: Outcome,
+        code: int | None = None,
+        reason: str = "",
+        matched: int = 0,
+        seconds: float | None = None,
+    ) -> None:
+        """Have the history show what asked for no refresh, or has no row. Promises nothing, waits for nothing."""
+        if not self._closing and self._notices.fits(arrival.receiver):
+            self._notices.add(notice_of(arrival, outcome.value, code, reason, matched, seconds))
+            self._write_within(NOTICE_SECONDS)
 
     def sign_of_life(self, seconds: float) -> None:
         """Note until when (Unix time) all Warehouses were known; written along with the next commit."""
@@ -221,7 +263,7 @@ class Journal:
         self._closing = True
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
-                while self._writing is not None or self._rows or self._ends:
+                while self._writing is not None or self._rows or self._ends or self._notices:
                     await self._commit()
                     if self.failing and not self._rows:
                         break
@@ -273,9 +315,10 @@ class Journal:
             rows.append(self._rows.popleft())
             left -= len(rows[-1][0].subjects)
         ends, self._ends = self._ends, []
+        notices = self._notices.take()
         written = [row for row, _ in rows]
         result = self._loop.run_in_executor(
-            self._thread, self._file.write, written, ends, self._alive, self._clock.time()
+            self._thread, self._file.write, written, ends, self._alive, self._clock.time(), notices
         )
         return _Commit(rows, ends, self._alive, result)
 

@@ -40,6 +40,34 @@ MIGRATIONS = (
     );
     CREATE TABLE sign_of_life (one INTEGER PRIMARY KEY CHECK (one = 1), time REAL NOT NULL);
     """,
+    # Version 2. For people only: what was pushed (``refs``) and what it matched (``names``), both JSON lists, how
+    # it came in, how it was answered. ``notice`` holds what came in and asked for no refresh.
+    """
+    ALTER TABLE delivery ADD COLUMN via TEXT NOT NULL DEFAULT 'http';
+    ALTER TABLE delivery ADD COLUMN refs TEXT;
+    ALTER TABLE delivery ADD COLUMN names TEXT;
+    ALTER TABLE delivery ADD COLUMN repeats TEXT;
+    ALTER TABLE delivery ADD COLUMN code INTEGER;
+    ALTER TABLE delivery ADD COLUMN reason TEXT;
+    ALTER TABLE delivery ADD COLUMN near_misses TEXT;
+    CREATE INDEX delivery_received ON delivery (received);
+    CREATE TABLE notice (
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL,
+        received REAL NOT NULL,
+        receiver TEXT NOT NULL,
+        source TEXT NOT NULL,
+        event TEXT NOT NULL,
+        sender_id TEXT NOT NULL,
+        via TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        code INTEGER,
+        reason TEXT,
+        matched INTEGER NOT NULL DEFAULT 0,
+        duration REAL
+    );
+    CREATE INDEX notice_received ON notice (received);
+    """,
 )
 """Each brings the schema from the version of its position to the next."""
 

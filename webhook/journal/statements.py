@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from webhook.arrival import Arrival, Subject
+from webhook.arrival import HTTP, Arrival, Subject
+from webhook.outcome import Remarks
 from webhook.redaction import without_credentials
 
 _encode = msgspec.json.Encoder().encode
@@ -36,6 +37,29 @@ class Row(NamedTuple):
     subjects: str
     """JSON."""
     matched: int
+    via: str = HTTP
+    refs: str | None = None
+    """JSON."""
+    names: str | None = None
+    """Of the first objects matched, JSON."""
+    repeats: str | None = None
+
+
+class Notice(NamedTuple):
+    """Something that came in and asked for no refresh; field by field the parameters of ``NOTE``."""
+
+    id: str
+    received: float
+    receiver: str
+    source: str
+    event: str
+    sender_id: str
+    via: str
+    outcome: str
+    code: int | None
+    reason: str | None
+    matched: int
+    duration: float | None
 
 
 class End(NamedTuple):
@@ -50,18 +74,31 @@ class End(NamedTuple):
     """None leaves it as it was recorded."""
     superseded_by: str | None = None
     """Ids of the deliveries that carry what was outstanding, a JSON list."""
+    code: int | None = None
+    """Status of the answer; None leaves it as it was, as in the three below."""
+    reason: str | None = None
+    near_misses: str | None = None
+    """JSON."""
+    names: str | None = None
 
 
 RECORD = (
-    "INSERT INTO delivery (id, received, receiver, source, event, sender_id, tried, subjects, matched)"
+    "INSERT INTO delivery (id, received, receiver, source, event, sender_id, tried, subjects, matched,"
+    " via, refs, names, repeats)"
     " VALUES {rows} ON CONFLICT DO NOTHING"
 )
 FINISH = (  # a superseded one only once all that carry it have a row
     "UPDATE delivery SET outcome = it.column2, persisted = it.column3, rejected = it.column4,"
-    " duration = it.column5, matched = ifnull(it.column6, matched), superseded_by = it.column7"
+    " duration = it.column5, matched = ifnull(it.column6, matched), superseded_by = it.column7,"
+    " code = ifnull(it.column8, code), reason = ifnull(it.column9, reason),"
+    " near_misses = ifnull(it.column10, near_misses), names = ifnull(it.column11, names)"
     " FROM (VALUES {rows}) AS it WHERE delivery.id = it.column1 AND delivery.outcome IS NULL"
     " AND (it.column7 IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(it.column7) AS carrier"
     " WHERE NOT EXISTS (SELECT 1 FROM delivery AS row WHERE row.id = carrier.value)))"
+)
+NOTE = (
+    "INSERT INTO notice (id, received, receiver, source, event, sender_id, via, outcome, code, reason,"
+    " matched, duration) VALUES {rows}"
 )
 ALIVE = "INSERT INTO sign_of_life VALUES (1, ?) ON CONFLICT DO UPDATE SET time = excluded.time"
 
@@ -71,6 +108,7 @@ SUBJECT_BYTES = 1024
 SIZE = (  # what ``size_of`` returns
     "length(CAST(subjects AS BLOB))"
     f" + {SUBJECT_BYTES} * (length(subjects) - length(replace(subjects, '[', '')))"
+    " + ifnull(length(CAST(names AS BLOB)), 0)"
 )
 
 UNFINISHED = f"SELECT {PROJECT}, sum({SIZE}) FROM delivery WHERE outcome IS NULL GROUP BY 1"  # noqa: S608
@@ -86,7 +124,13 @@ TRIM_LARGEST = (  # the oldest of the Project whose finished deliveries take mos
     "DELETE FROM delivery WHERE seq IN"  # noqa: S608
     f" (SELECT seq FROM delivery WHERE outcome IS NOT NULL AND {PROJECT} ="
     f" (SELECT {PROJECT} FROM delivery WHERE outcome IS NOT NULL GROUP BY 1"
-    " ORDER BY sum(length(subjects) + 256) DESC LIMIT 1) ORDER BY seq LIMIT ?)"
+    " ORDER BY sum(length(subjects) + ifnull(length(names), 0) + 256) DESC LIMIT 1) ORDER BY seq LIMIT ?)"
+)
+TRIM_OLD_NOTICES = "DELETE FROM notice WHERE received < ?"
+TRIM_NOTICES = (  # the oldest of the Project that has most of them
+    "DELETE FROM notice WHERE seq IN"  # noqa: S608
+    f" (SELECT seq FROM notice WHERE {PROJECT} ="
+    f" (SELECT {PROJECT} FROM notice GROUP BY 1 ORDER BY count(*) DESC LIMIT 1) ORDER BY seq LIMIT ?)"
 )
 USED_BYTES = (
     "SELECT (page_count - freelist_count) * page_size"
@@ -94,7 +138,7 @@ USED_BYTES = (
 )
 
 
-def row_of(arrival: Arrival, matched: int) -> Row:
+def row_of(arrival: Arrival, matched: int, names: Sequence[str] = ()) -> Row:
     """Return the row of a delivery, without credentials and with what a sender wrote cut to ``TEXT``."""
     subjects = [Subject(kind, _storable(without_credentials(url))) for kind, url in arrival.subjects]
     return Row(
@@ -107,13 +151,54 @@ def row_of(arrival: Arrival, matched: int) -> Row:
         arrival.delivery_count,
         _encode(subjects).decode(),
         matched,
+        arrival.via,
+        _encode(arrival.refs).decode() if arrival.refs else None,
+        names_of(names),
+        arrival.repeats or None,
+    )
+
+
+def names_of(names: Sequence[str]) -> str | None:
+    """Return how names of matched objects are kept."""
+    return _encode(names).decode() if names else None
+
+
+def end_of(end: End, remarks: Remarks) -> End:
+    """Return an end with remarks."""
+    near = remarks.near_misses
+    return end._replace(
+        code=remarks.code,
+        reason=_storable(remarks.reason[:TEXT]) or None,
+        near_misses=None if near is None else _storable(_encode(near).decode()),
+        names=names_of(remarks.names),
+    )
+
+
+def notice_of(
+    arrival: Arrival, outcome: str, code: int | None, reason: str, matched: int, seconds: float | None
+) -> Notice:
+    """Return the notice of what came in, cut likewise."""
+    return Notice(
+        arrival.id,
+        arrival.received,
+        arrival.receiver,
+        arrival.source,
+        _storable(arrival.event[:TEXT]),
+        _storable(arrival.sender_id[:TEXT]),
+        arrival.via,
+        outcome,
+        code,
+        _storable(reason[:TEXT]) or None,
+        matched,
+        seconds,
     )
 
 
 def size_of(row: Row) -> int:
     """Return how many bytes an unfinished delivery counts for; its memory is a few times that."""
     text = row.subjects
-    return len(text if text.isascii() else text.encode()) + SUBJECT_BYTES * text.count("[")
+    subjects = len(text if text.isascii() else text.encode()) + SUBJECT_BYTES * text.count("[")
+    return subjects + len((row.names or "").encode())
 
 
 def _storable(text: str) -> str:

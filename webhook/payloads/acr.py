@@ -7,7 +7,7 @@ import msgspec
 
 from webhook.arrival import Subject
 from webhook.payloads.event_types import ACR, OTHER, Ignored, Ping, Push
-from webhook.payloads.reading import MISSING, Body, inner, sender_id, text
+from webhook.payloads.reading import MISSING, Body, given, inner, refs, sender_id, text
 
 ACTIONS = frozenset({"ping", "push", "delete", "chart_push", "chart_delete", "quarantine"})
 """The types of event. ``chart_*`` concern the legacy charts, and carry no host; ``helm push`` is a push."""
@@ -15,6 +15,8 @@ ACTIONS = frozenset({"ping", "push", "delete", "chart_push", "chart_delete", "qu
 
 class _Target(msgspec.Struct):
     repository: msgspec.Raw = MISSING
+    tag: msgspec.Raw = MISSING
+    digest: msgspec.Raw = MISSING
 
 
 class _Request(msgspec.Struct):
@@ -32,7 +34,10 @@ def parse(body: Body) -> Ping | Push | Ignored:
     if action == "ping":
         return Ping(source=ACR, type=action, sender_id=event_id)
     if action == "push":
-        return Push(source=ACR, type=action, sender_id=event_id, subjects=(pushed(body),))
+        subjects = (pushed(body),)
+        return Push(
+            source=ACR, type=action, sender_id=event_id, subjects=subjects, refs=refs([version(body)])
+        )
     return Ignored(source=ACR, type=action if action in ACTIONS else OTHER, sender_id=event_id)
 
 
@@ -44,3 +49,9 @@ def pushed(body: Body, prefix: str = "") -> Subject:
     host = text(inner(body.request, _request, f"{prefix}request", "host").host, f"{prefix}request.host")
     target = inner(body.target, _target, f"{prefix}target", "repository")
     return Subject("image", f"{host}/{text(target.repository, f'{prefix}target.repository')}")
+
+
+def version(body: Body) -> msgspec.Raw:
+    """Return the tag of a push whose ``target`` has been read, or its digest where it has no tag."""
+    target = inner(body.target, _target, "target")
+    return target.tag if given(target.tag) else target.digest

@@ -7,7 +7,7 @@ import msgspec
 
 from webhook.arrival import Subject
 from webhook.payloads.event_types import AZURE_DEVOPS, OTHER, Ignored, PullRequest, Push
-from webhook.payloads.reading import MISSING, BadPayload, Body, given, inner, sender_id, text
+from webhook.payloads.reading import MISSING, BadPayload, Body, given, inner, refs, sender_id, text
 
 PUSH = "git.push"
 MERGED = "git.pullrequest.merged"
@@ -46,6 +46,8 @@ TYPES = frozenset(
 
 SAY_ALL = 'choose "All" for "Resource details to send" in the subscription'
 """Minimal and None leave out everything that names a repository or a pull request."""
+_REFS_BYTES = 64 * 1024
+"""The longest list of refs that is read: it is for people, and one longer costs milliseconds."""
 _LONGEST_NUMBER = 18
 """Digits of a pull request's number; it is a 32-bit integer."""
 
@@ -54,11 +56,19 @@ class _Repository(msgspec.Struct, rename="camel"):
     remote_url: msgspec.Raw = MISSING
 
 
-class _Resource(msgspec.Struct, rename={"links": "_links", "pull_request_id": "pullRequestId"}):
+class _Resource(
+    msgspec.Struct,
+    rename={"links": "_links", "pull_request_id": "pullRequestId", "ref_updates": "refUpdates"},
+):
     repository: msgspec.Raw = MISSING
     status: msgspec.Raw = MISSING
+    ref_updates: msgspec.Raw = MISSING
     pull_request_id: msgspec.Raw = MISSING
     links: msgspec.Raw = MISSING
+
+
+class _Update(msgspec.Struct):
+    name: msgspec.Raw = MISSING
 
 
 class _Links(msgspec.Struct):
@@ -71,6 +81,7 @@ class _Link(msgspec.Struct):
 
 _resource = msgspec.json.Decoder(_Resource)
 _repository = msgspec.json.Decoder(_Repository)
+_updates = msgspec.json.Decoder(list[_Update])
 _links = msgspec.json.Decoder(_Links)
 _link = msgspec.json.Decoder(_Link)
 
@@ -82,12 +93,24 @@ def parse(body: Body) -> Push | PullRequest | Ignored:
     if event_type == PUSH:
         resource = inner(body.resource, _resource, "resource", "repository")
         subjects = (Subject("git", _remote_url(resource)),)
-        return Push(source=AZURE_DEVOPS, type=PUSH, sender_id=event_id, subjects=subjects)
+        return Push(
+            source=AZURE_DEVOPS, type=PUSH, sender_id=event_id, subjects=subjects, refs=_refs(resource)
+        )
     if event_type == MERGED or (event_type == UPDATED and _ended(body)):
         subjects = (Subject("pull_request", _page(body)),)
         return PullRequest(source=AZURE_DEVOPS, type=event_type, sender_id=event_id, subjects=subjects)
     known = event_type if event_type in TYPES else OTHER
     return Ignored(source=AZURE_DEVOPS, type=known, sender_id=event_id)
+
+
+def _refs(resource: _Resource) -> tuple[str, ...]:
+    """Return the names of the refs that were pushed: none where they can't be read."""
+    if len(bytes(resource.ref_updates)) > _REFS_BYTES:
+        return ()
+    try:
+        return refs(update.name for update in _updates.decode(resource.ref_updates))
+    except msgspec.DecodeError:
+        return ()
 
 
 def _pull_request(body: Body) -> _Resource:

@@ -21,6 +21,7 @@ from webhook.payloads.reading import (
     decode_body,
     given,
     inner,
+    refs,
     sender_id,
     text,
 )
@@ -96,7 +97,7 @@ def parse(events: Sequence[Body], header: str, count: int | None) -> Handshake |
         return Handshake(
             source=EVENT_GRID, type=VALIDATION, sender_id=event_id, delivery_count=count, code=code
         )
-    subjects, fault, unreadable = _pushed(types, events)
+    subjects, versions, fault, unreadable = _pushed(types, events)
     if subjects:
         return Push(
             source=EVENT_GRID,
@@ -104,6 +105,7 @@ def parse(events: Sequence[Body], header: str, count: int | None) -> Handshake |
             sender_id=event_id,
             delivery_count=count,
             subjects=subjects,
+            refs=refs(versions),
             unreadable=unreadable,
         )
     if fault is not None:
@@ -135,8 +137,11 @@ def _code(event: Body) -> str:
     return code
 
 
-def _pushed(types: list[str], events: Sequence[Body]) -> tuple[tuple[Subject, ...], BadPayload | None, int]:
-    """Return the distinct repositories pushed to, the first fault met, and the number of faults."""
+def _pushed(
+    types: list[str], events: Sequence[Body]
+) -> tuple[tuple[Subject, ...], list[msgspec.Raw], BadPayload | None, int]:
+    """Return the distinct repositories pushed to, the tags, the first fault met, and the number of faults."""
+    versions = []
     subjects: dict[Subject, None] = {}
     fault, faults = None, 0
     for name, event in zip(types, events, strict=True):
@@ -148,10 +153,11 @@ def _pushed(types: list[str], events: Sequence[Body]) -> tuple[tuple[Subject, ..
             if len(subject.url) > _REPOSITORY_CHARACTERS or not subject.url.isascii():
                 raise BadPayload("data.request.host and data.target.repository name no registry's repository")
             subjects[subject] = None
+            versions.append(acr.version(data))
         except BadPayload as error:
             if name == IMAGE_PUSHED and not _without_host(event):
                 fault, faults = fault or error, faults + 1
-    return tuple(subjects), fault, faults
+    return tuple(subjects), versions, fault, faults
 
 
 def _without_host(event: Body) -> bool:

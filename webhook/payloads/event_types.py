@@ -51,6 +51,8 @@ class Push(_Event, frozen=True, kw_only=True):
     """Something was pushed to these repositories (distinct, at least one)."""
 
     subjects: tuple[Subject, ...]
+    refs: tuple[str, ...] = ()
+    """Tags or digests, or Git refs, as ``reading.refs`` gives them: for people only."""
     unreadable: int = 0
     """Other pushes of the same batch that name no repository: nobody can be refreshed for them."""
 
@@ -59,6 +61,7 @@ class PullRequest(_Event, frozen=True, kw_only=True):
     """A pull request was merged, completed or abandoned."""
 
     subjects: tuple[Subject, ...]
+    refs: tuple[str, ...] = ()
 
 
 Event = Ping | Ignored | Handshake | Push | PullRequest

@@ -8,6 +8,7 @@ length of the JSON, at some nanoseconds a byte.
 """
 
 import re
+from collections.abc import Iterable
 from typing import TypeVar
 
 import msgspec
@@ -26,6 +27,11 @@ _UNPRINTABLE = re.compile(r"[^!-~]")
 _FOLDED_BYTES = 256 * 1024
 """The largest object whose keys are compared without regard to case: comparing them costs much more than
 skipping them, and no sender is known to spell them in another way."""
+
+MOST_REFS = 20
+"""Tags, digests or Git refs that are kept of an event."""
+REF_CHARACTERS = 256
+"""Characters kept of one: a tag has up to 128, a Git ref some 250."""
 
 _HIDDEN = re.compile(r"\x08([dD][0-9a-fA-F]{3})")
 
@@ -170,3 +176,19 @@ def sender_id(*candidates: msgspec.Raw) -> str:
         if match is not None:
             return match[0].decode()
     return ""
+
+
+def refs(candidates: Iterable[msgspec.Raw]) -> tuple[str, ...]:
+    """Return the texts among these fields, each once, cut and printable; nothing in them is an error."""
+    found: dict[str, None] = {}
+    left = 0
+    for raw in candidates:
+        if len(found) == MOST_REFS:
+            left += 1
+            continue
+        try:
+            value = text(raw, "")[:REF_CHARACTERS]
+        except BadPayload:
+            continue
+        found["".join(char if char.isprintable() else "?" for char in value)] = None
+    return (*found, f"and {left} more") if left else tuple(found)

@@ -1,0 +1,272 @@
+"""The history, as people read it: deliveries, and beside them what asked for no refresh.
+
+The functions take any open database: a file's that another process writes (``reading.opened``), or the
+running receiver's own, which ``History`` asks off the event loop and for a bounded time.
+"""
+
+import asyncio
+import functools
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, NamedTuple, TypeVar
+
+import msgspec
+
+from controller.runtime.clock import Clock
+from webhook.arrival import Subject
+from webhook.journal import reading
+from webhook.journal.file import JournalFile
+from webhook.journal.reading import HistoryError
+from webhook.journal.thread import DaemonThread
+from webhook.outcome import NearMisses, Outcome
+from webhook.redaction import without_credentials
+
+__all__ = ["Entry", "History", "HistoryError", "Query", "ReceiverSummary", "entries", "entry", "summaries"]
+
+T = TypeVar("T")
+
+READ_SECONDS = 2.0
+"""How long one question may take in the running receiver: a full journal takes a fraction of it."""
+DAY_SECONDS = 24 * 3600.0
+
+_Time = Annotated[float, msgspec.Meta(ge=0, lt=1e11)]
+
+
+class Entry(NamedTuple):
+    """One row of the history."""
+
+    id: str
+    received: _Time
+    """Unix time in seconds."""
+    receiver: str
+    """``namespace/name``, ``cluster/name``, ``queue:ACCOUNT/QUEUE``; empty for a catch-up."""
+    source: str
+    event: str
+    sender_id: str
+    delivery_count: int | None
+    """How often Event Grid had tried before; None from other senders."""
+    via: str
+    """``http``, ``queue``, ``again`` or ``catch-up``."""
+    repeats: str | None
+    """Id of the delivery that this one dispatched anew."""
+    subjects: tuple[Subject, ...]
+    refs: tuple[str, ...]
+    """Tags, digests, Git refs."""
+    matched: int
+    names: tuple[str, ...]
+    """``namespace/name`` of the first matched objects."""
+    refreshed: int
+    rejected: int
+    outcome: Outcome
+    code: int | None
+    """Status of the answer; None while it is not known, or where there was none."""
+    reason: str | None
+    seconds: Annotated[float, msgspec.Meta(ge=-1e11, lt=1e11)] | None
+    """From its arrival until nothing of it was outstanding; None while something is."""
+    near_misses: NearMisses | None
+
+    @property
+    def cursor(self) -> str:
+        """What ``Query.before`` takes, to go on behind this one."""
+        return f"{self.received!r}_{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which rows of the history are wanted; None and 0 mean all."""
+
+    receiver: str | None = None
+    """A whole name."""
+    source: str | None = None
+    event: str | None = None
+    outcome: Outcome | None = None
+    repository: str | None = None
+    """A part of a repository's URL, or all of it, in any case and with or without scheme and user."""
+    text: str | None = None
+    """In id, receiver, sender's id, repositories, refs, names or reason, in any case (of ASCII letters)."""
+    since: float | None = None
+    """Unix time in seconds."""
+    before: str | None = None
+    """The ``cursor`` of the last entry that was seen."""
+    limit: int = 50
+
+    @property
+    def filtered(self) -> bool:
+        """Whether it asks for less than all there is."""
+        return self != Query(before=self.before, limit=self.limit)
+
+
+@dataclass(slots=True)
+class ReceiverSummary:
+    """What came to one receiver lately."""
+
+    last: float
+    """Unix time in seconds of what came last."""
+    last_id: str
+    last_event: str
+    last_outcome: str
+    last_code: int | None
+    last_success: float | None = None
+    """Unix time in seconds of the last delivery that refreshed something."""
+    codes: dict[int, int] = field(default_factory=dict)
+    """How often each status was answered in the last 24 hours."""
+
+
+_ALL = (
+    "(SELECT id, received, receiver, source, event, sender_id, tried, via, repeats, subjects, refs, matched,"
+    " names, persisted, rejected, coalesce(outcome, 'pending') AS outcome, code, reason, duration, near_misses"
+    " FROM delivery UNION ALL"
+    " SELECT id, received, receiver, source, event, sender_id, NULL, via, NULL, '[]', NULL, matched,"
+    " NULL, matched, 0, outcome, code, reason, duration, NULL FROM notice)"
+)
+_LIST = (
+    f"SELECT * FROM {_ALL} WHERE received >= :since AND received <= :until"  # noqa: S608
+    " AND (received < :until OR id < :id)"
+    " AND (:receiver IS NULL OR receiver = :receiver) AND (:source IS NULL OR source = :source)"
+    " AND (:event IS NULL OR event = :event) AND (:outcome IS NULL OR outcome = :outcome)"
+    " AND (:repository IS NULL OR (instr(lower(subjects), :repository) AND EXISTS (SELECT 1"
+    " FROM json_each(subjects) AS one WHERE instr(lower(json_extract(one.value, '$[1]')), :repository))))"
+    " AND (:text IS NULL OR instr(lower(id || ' ' || receiver || ' ' || sender_id || ' ' || subjects || ' '"
+    " || ifnull(refs, '') || ' ' || ifnull(names, '') || ' ' || ifnull(reason, '')), :text))"
+    " ORDER BY received DESC, id DESC LIMIT :limit"
+)
+
+
+def entries(database: sqlite3.Connection, query: Query) -> list[Entry]:
+    """Return what a query asks for, the newest first. Raises HistoryError for a wrong cursor, and as SQLite."""
+    until, id_ = 9e99, ""
+    if query.before:
+        stamp, _, id_ = query.before.partition("_")
+        try:
+            until = float(stamp)
+        except ValueError:
+            raise HistoryError("'before' is no cursor of an entry") from None
+    parameters = {
+        "since": -9e99 if query.since is None else query.since,
+        "until": until,
+        "id": id_,
+        "receiver": query.receiver or None,
+        "source": query.source or None,
+        "event": query.event or None,
+        "outcome": query.outcome.value if query.outcome else None,
+        "repository": reading.bare(query.repository) if query.repository else None,
+        "text": query.text.lower() if query.text else None,
+        "limit": query.limit or -1,
+    }
+    return [_entry(row) for row in database.execute(_LIST, parameters)]
+
+
+def entry(database: sqlite3.Connection, id_: str) -> Entry | None:
+    """Return the row with this id, or None."""
+    row = database.execute(f"SELECT * FROM {_ALL} WHERE id = ? LIMIT 1", (id_,)).fetchone()  # noqa: S608
+    return _entry(row) if row is not None else None
+
+
+def summaries(database: sqlite3.Connection, now: float) -> dict[str, ReceiverSummary]:
+    """Return what came lately to each receiver to which anything came."""
+    found = {
+        receiver: ReceiverSummary(received, id_, event, outcome, code)
+        for receiver, received, id_, event, outcome, code in database.execute(
+            f"SELECT receiver, max(received), id, event, outcome, code FROM {_ALL}"  # noqa: S608
+            " WHERE receiver != '' GROUP BY receiver"
+        )
+    }
+    for receiver, received in database.execute(
+        "SELECT receiver, max(received) FROM delivery WHERE persisted > 0 GROUP BY receiver"
+    ):
+        found[receiver].last_success = received
+    for receiver, code, count in database.execute(
+        f"SELECT receiver, code, count(*) FROM {_ALL} WHERE received >= ? AND code IS NOT NULL"  # noqa: S608
+        " AND receiver != '' GROUP BY receiver, code",
+        (now - DAY_SECONDS,),
+    ):
+        found[receiver].codes[code] = count
+    return found
+
+
+def as_json(each: Entry) -> dict[str, object]:
+    """Return an entry as values of JSON, under the names that people see."""
+    near = each.near_misses
+    return {
+        "id": each.id,
+        "received": reading.when(each.received),
+        "receiver": each.receiver,
+        "source": each.source,
+        "event": each.event,
+        "via": each.via,
+        "repeats": each.repeats,
+        "senderId": each.sender_id,
+        "deliveryCount": each.delivery_count,
+        "subjects": [subject._asdict() for subject in each.subjects],
+        "refs": list(each.refs),
+        "matched": each.matched,
+        "names": list(each.names),
+        "refreshed": each.refreshed,
+        "rejected": each.rejected,
+        "outcome": each.outcome.value,
+        "code": each.code,
+        "reason": each.reason,
+        "seconds": each.seconds,
+        "nearMisses": None
+        if near is None
+        else {"found": [miss._asdict() for miss in near.found], "note": near.note},
+    }
+
+
+class History:
+    """The running receiver's history: asked in a thread, for at most ``READ_SECONDS`` each time."""
+
+    def __init__(self, folder: Path | None, thread: DaemonThread, file: JournalFile, clock: Clock) -> None:
+        """``thread`` is the journal's, which reads the one in memory; a folder's is read in one of its own."""
+        self._folder = folder
+        self._thread = thread if folder is None else DaemonThread("history")
+        self._file = file
+        self._clock = clock
+
+    async def entries(self, query: Query) -> list[Entry]:
+        """Return what a query asks for, the newest first. Raises HistoryError."""
+        return await self._ask(functools.partial(entries, query=query))
+
+    async def entry(self, id_: str) -> Entry | None:
+        """Return the row with this id, or None. Raises HistoryError."""
+        return await self._ask(functools.partial(entry, id_=id_))
+
+    async def summaries(self) -> Mapping[str, ReceiverSummary]:
+        """Return what came lately to each receiver to which anything came. Raises HistoryError."""
+        return await self._ask(functools.partial(summaries, now=self._clock.time()))
+
+    async def _ask(self, ask: Callable[[sqlite3.Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, ask)
+
+    def _answer(self, ask: Callable[[sqlite3.Connection], T]) -> T:
+        if self._folder is not None:
+            return reading.ask(self._folder, ask, READ_SECONDS)
+        try:
+            return self._file.read(functools.partial(_within, ask), self._clock.time())
+        except reading.UNREADABLE as error:
+            raise HistoryError(f"cannot read the history: {' '.join(str(error).split())}") from error
+
+
+def _within(ask: Callable[[sqlite3.Connection], T], database: sqlite3.Connection) -> T:
+    deadline = time.monotonic() + READ_SECONDS
+    database.set_progress_handler(lambda: time.monotonic() > deadline, reading.PROGRESS_STEPS)
+    try:
+        return ask(database)
+    finally:
+        database.set_progress_handler(None, 0)
+
+
+def _entry(row: Sequence[object]) -> Entry:
+    values = [*row]
+    for column in ("subjects", "refs", "names", "near_misses"):
+        at = Entry._fields.index(column)
+        text = values[at]
+        missing: object = None if column in ("subjects", "near_misses") else ()
+        values[at] = msgspec.json.decode(text) if isinstance(text, str) else missing
+    found = msgspec.convert(values, Entry)
+    # An earlier release took less out of URLs before it kept them.
+    safe = tuple(Subject(kind, without_credentials(url)) for kind, url in found.subjects)
+    return found._replace(subjects=safe)

@@ -1,0 +1,37 @@
+"""Notices that wait for a commit: bounded, so that a flood of pings or refusals costs next to nothing."""
+
+from collections import Counter
+
+from webhook.gate import project_of
+from webhook.journal.statements import Notice
+
+MOST = 500
+"""Notices that wait for a commit. What comes beyond that is not kept."""
+EACH = 100
+"""Of those, what one Project may have: the others find room."""
+
+
+class NoticeQueue:
+    """Collects notices until they are taken. They promise nothing: what does not fit is dropped."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Notice] = []
+        self._by_project: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def fits(self, receiver: str) -> bool:
+        """Whether there is room for one more of this receiver."""
+        return len(self._waiting) < MOST and self._by_project[project_of(receiver)] < EACH
+
+    def add(self, notice: Notice) -> None:
+        """Keep one that fits."""
+        self._waiting.append(notice)
+        self._by_project[project_of(notice.receiver)] += 1
+
+    def take(self) -> list[Notice]:
+        """Return all that wait, and forget them."""
+        taken, self._waiting = self._waiting, []
+        self._by_project.clear()
+        return taken

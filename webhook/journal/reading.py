@@ -1,0 +1,120 @@
+"""Reads a journal's file: beside a running receiver, after a crash, and where nothing can be written.
+
+A file that is no journal, or a hostile one, is one line of error; nothing is created or changed.
+"""
+
+import contextlib
+import datetime
+import re
+import sqlite3
+import stat
+import time
+import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from webhook.journal.schema import FILE_NAME, MIGRATIONS
+
+T = TypeVar("T")
+
+BUSY_SECONDS = 5.0
+"""How long to wait for a receiver that is just recovering its file after a crash."""
+READ_SECONDS = 30.0
+"""How long one query may take: a full journal takes one or two."""
+PROGRESS_STEPS = 100_000
+"""Steps of SQLite between two looks at the time: a few milliseconds."""
+LONGEST_VALUE = 16 * 1024 * 1024
+"""Bytes of one value: a delivery's subjects are as long as the body of a request at the most."""
+UNREADABLE = (sqlite3.Error, OSError, msgspec.MsgspecError, RecursionError)
+"""What reading raises."""
+
+_SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://(?:[^/@]*@)?")
+_FIRST_VERSION = """
+CREATE TEMP VIEW delivery AS SELECT *, 'http' AS via, NULL AS refs, NULL AS names, NULL AS repeats,
+    NULL AS code, NULL AS reason, NULL AS near_misses FROM main.delivery;
+CREATE TEMP TABLE notice (id, received, receiver, source, event, sender_id, via, outcome, code, reason,
+    matched, duration);
+"""
+"""Has a file that no receiver of this release has opened yet look like one of today."""
+
+
+class HistoryError(Exception):
+    """The history can't be read; the message is one line."""
+
+
+def ask(folder: Path, question: Callable[[sqlite3.Connection], T], seconds: float | None = None) -> T:
+    """Return what ``question`` finds in a folder's journal, within so many seconds. Raises HistoryError."""
+    path = folder / FILE_NAME
+    try:
+        _require_files(path)
+        with contextlib.closing(_open(path, READ_SECONDS if seconds is None else seconds)) as database:
+            return question(database)
+    except OSError as error:
+        raise HistoryError(f"cannot read {folder}: {error.strerror}") from error
+    except UNREADABLE as error:
+        raise HistoryError(f"cannot read {path}: {' '.join(str(error).split())}") from error
+
+
+def bare(url: str) -> str:
+    """Return what is compared of a URL: no scheme, no user, no trailing ``/`` or ``.git``, in lower case."""
+    return _SCHEME.sub("", url.strip().lower()).rstrip("/").removesuffix(".git")
+
+
+def when(seconds: float) -> str:
+    """Return a Unix time for people and programs: RFC 3339, UTC."""
+    stamp = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _require_files(path: Path) -> None:
+    """Raise HistoryError or OSError unless there is a journal; a FIFO, say, would be waited for."""
+    if not path.parent.is_dir():
+        raise HistoryError(f"{path.parent} is not a folder")
+    for suffix in ("", "-wal", "-shm"):
+        file = path.with_name(path.name + suffix)
+        try:
+            if not stat.S_ISREG(file.stat().st_mode):
+                raise HistoryError(f"cannot read {file}: it is not a regular file")
+        except FileNotFoundError:
+            if not suffix:
+                raise HistoryError(f"{path.parent} holds no journal: {FILE_NAME} is missing") from None
+
+
+def _open(path: Path, seconds: float) -> sqlite3.Connection:
+    """Open the file for reading, whoever else has it open and in whatever state it was left."""
+    location = f"file:{urllib.parse.quote(str(path.absolute()))}"
+    try:
+        return _connect(f"{location}?mode=ro", seconds)
+    except sqlite3.OperationalError:
+        # Where no file may be created, the write-ahead log's index can't be; without a log none is needed.
+        wal = path.with_name(path.name + "-wal")
+        if wal.exists() and wal.stat().st_size:
+            raise
+        return _connect(f"{location}?immutable=1", seconds)
+
+
+def _connect(location: str, seconds: float) -> sqlite3.Connection:
+    database = sqlite3.connect(location, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    deadline = time.monotonic() + seconds
+    try:
+        database.set_progress_handler(lambda: time.monotonic() > deadline, PROGRESS_STEPS)
+        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if not 0 < version <= len(MIGRATIONS):
+            raise sqlite3.DatabaseError(
+                f"its schema version is {version}, this release reads up to {len(MIGRATIONS)}"
+            )
+        kinds = dict(
+            database.execute("SELECT name, type FROM main.sqlite_master WHERE name IN ('delivery', 'notice')")
+        )
+        if kinds.pop("delivery", None) != "table" or kinds.pop("notice", "table") != "table":
+            raise sqlite3.DatabaseError("it holds no table of deliveries")
+        if version == 1:
+            database.executescript(_FIRST_VERSION)
+    except BaseException:
+        database.close()
+        raise
+    return database
