@@ -6,21 +6,20 @@ answered only when nothing is outstanding, or when the journal holds what is. Kn
 
 import asyncio
 import functools
-import traceback
 from collections.abc import Coroutine, Iterable, Sequence
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, Unpack
 
 import structlog
 
 from controller.runtime.clock import Clock
 from webhook import answers
 from webhook.answers import Answer
-from webhook.arrival import Arrival, Subject
-from webhook.limits import REPLY_SECONDS, REPOSITORY_CHARACTERS, Limits
-from webhook.outcome import NO_REMARKS, Outcome, Remarks, outcome_of
+from webhook.arrival import Arrival
+from webhook.limits import REPLY_SECONDS, Limits
+from webhook.outcome import NO_REMARKS, Finished, Outcome, Remarkable, Remarks, outcome_of
 from webhook.ports import Dispatcher, Refresh, WebhookMetrics
-from webhook.redaction import without_credentials
+from webhook.reporting import clean, log_fault, printable
 
 log = structlog.get_logger()
 
@@ -37,31 +36,13 @@ class Journal(Protocol):
     def hasten(self) -> None:
         """Note that an answer waits for a row."""
 
-    def finish(
-        self,
-        delivery: str,
-        *,
-        matched: int,
-        persisted: int,
-        rejected: int,
-        seconds: float,
-        remarks: Remarks = NO_REMARKS,
-    ) -> None:
-        """Queue the outcome of a delivery with nothing outstanding, so many seconds after it came."""
+    def finish(self, delivery: str, **how: Unpack[Finished]) -> None:
+        """Queue the outcome of a delivery with nothing outstanding."""
 
     def supersede(self, delivery: str, by: Sequence[str], remarks: Remarks = NO_REMARKS) -> None:
         """Queue that others carry what was outstanding; their rows are committed."""
 
-    def note(
-        self,
-        arrival: Arrival,
-        *,
-        outcome: Outcome,
-        code: int | None = None,
-        reason: str = "",
-        matched: int = 0,
-        seconds: float | None = None,
-    ) -> None:
+    def note(self, arrival: Arrival, **more: Unpack[Remarkable]) -> None:
         """Have the history show what has no row; promises nothing, waits for nothing."""
 
 
@@ -305,31 +286,3 @@ class Deliveries:
 def _wake(future: "asyncio.Future[None]", *_: object) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def log_fault(arrival: Arrival, error: BaseException) -> None:
-    """Log a fault of our own. Not its message, which may quote a payload: only what happened, and where."""
-    frames = traceback.extract_tb(error.__traceback__)[-5:]
-    where = [f"{frame.filename}:{frame.lineno}" for frame in frames]
-    log.error(
-        "request_failed",
-        id=arrival.id,
-        receiver=arrival.receiver,
-        error=type(error).__name__,
-        where=where,
-    )
-
-
-def printable(subjects: Sequence[Subject]) -> str:
-    """Return what a delivery is about, fit for a log line: bounded, and without credentials."""
-    text = clean(without_credentials(subjects[0].url))
-    return text if len(subjects) == 1 else f"{text} and {len(subjects) - 1} more"
-
-
-def clean(text: str) -> str:
-    """Return a sender's text with control characters replaced, cut to a line's length."""
-    if len(text) > REPOSITORY_CHARACTERS:
-        text = text[:REPOSITORY_CHARACTERS] + "…"
-    if not text.isprintable():
-        text = "".join(character if character.isprintable() else "�" for character in text)
-    return text

@@ -15,7 +15,7 @@ from controller.runtime.clock import Clock
 from webhook import answers
 from webhook.answers import Answer
 from webhook.arrival import Arrival
-from webhook.delivery import Deliveries, Delivery, clean, log_fault
+from webhook.delivery import Deliveries, Delivery
 from webhook.gate import Gate, bytes_of
 from webhook.limits import Limits
 from webhook.outcome import Outcome
@@ -23,6 +23,7 @@ from webhook.payloads.event_types import EVENT_GRID, Handshake, Ignored, Ping, P
 from webhook.payloads.parse import parse
 from webhook.payloads.reading import BadPayload
 from webhook.ports import ReceiverLookup, WebhookMetrics
+from webhook.reporting import clean, log_fault
 
 log = structlog.get_logger()
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Required, TypedDict
 
 
 class Outcome(StrEnum):
@@ -40,7 +40,7 @@ class NearMiss(NamedTuple):
 class NearMisses(NamedTuple):
     """What a look for near misses found, the best first."""
 
-    found: Sequence[NearMiss] = ()
+    found: tuple[NearMiss, ...] = ()
     note: str = ""
     """Why there was no look, or none to the end."""
 
@@ -55,6 +55,27 @@ class Remarks(NamedTuple):
     near_misses: NearMisses | None = None
     names: Sequence[str] = ()
     """Of matched objects, where they differ from those recorded at first."""
+
+
+class Finished(TypedDict, total=False):
+    """How a delivery ended of which nothing is outstanding any more."""
+
+    matched: Required[int]
+    persisted: Required[int]
+    rejected: Required[int]
+    seconds: Required[float]
+    """From its arrival on."""
+    remarks: Remarks
+
+
+class Remarkable(TypedDict, total=False):
+    """What the history shows of something that has no row of its own."""
+
+    outcome: Required[Outcome]
+    code: int | None
+    reason: str
+    matched: int
+    seconds: float | None
 
 
 NO_REMARKS = Remarks()

@@ -5,7 +5,7 @@ import pytest
 from tests.support.deliveries import IMAGE, World, says
 from tests.support.fakes import FakeRefresh
 from webhook.arrival import Subject
-from webhook.delivery import clean, printable
+from webhook.reporting import clean, printable
 
 
 async def test_everything_persisted_in_time_is_a_200_with_the_number() -> None:

@@ -85,7 +85,8 @@ class World:
         self.metrics = FakeWebhookMetrics()
         clock = FakeClock()
         self.dispatcher = FakeDispatcher()
-        deliveries = Deliveries(self.dispatcher, FakeJournal(), self.metrics, clock=clock)
+        self.journal = FakeJournal()
+        deliveries = Deliveries(self.dispatcher, self.journal, self.metrics, clock=clock)
         self.endpoint = Endpoint(self.lookup, deliveries, self.metrics, clock=clock, limits=limits)
 
     def check(self, method: str = "POST", path: str = PATH, **headers: str) -> Answer | None:
@@ -161,6 +162,18 @@ def test_expected_path_is_a_503_that_asks_to_come_again() -> None:
     with capture_logs() as lines:
         world.endpoint.answered(arrival, answer)
     assert (lines[0]["event"], lines[0]["receiver"]) == ("request_refused", "kargo-demo/coming")
+    reason = "the receiver's Secret is not known yet"
+    assert world.journal.notices == [("kargo-demo/coming", "refused", 503, reason)]
+
+
+def test_what_came_to_an_unknown_path_is_not_kept() -> None:
+    """Anyone could fill the history with it."""
+    world = World()
+    arrival = world.endpoint.arrived()
+    answer = world.endpoint.check(arrival, "POST", f"/azure/{'0' * 64}", HTTPHeaders())
+    assert answer is not None
+    world.endpoint.answered(arrival, answer)
+    assert world.journal.notices == []
 
 
 def test_unknown_digest_is_the_only_one_that_is_looked_up() -> None:

@@ -32,8 +32,6 @@ from webhook.journal.statements import (
     execute_rows,
 )
 
-T = TypeVar("T")
-
 log = structlog.get_logger()
 
 T = TypeVar("T")
@@ -159,10 +157,6 @@ class JournalFile:
                 raise
             self._begin_anew(now, "corrupt", str(error))
             self._write(rows, ends, alive, now, notices)
-
-    def read(self, ask: Callable[[sqlite3.Connection], T], now: float) -> T:
-        """Return what ``ask``, which only reads, finds in the database. Raises sqlite3.Error or OSError."""
-        return ask(self._connect(now))
 
     def resumable(self, after: int, since: float, now: float) -> list[Resumable]:
         """Return a slice of what earlier processes left, the oldest first; nothing if that was all.

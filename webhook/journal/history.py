@@ -1,35 +1,24 @@
 """The history, as people read it: deliveries, and beside them what asked for no refresh.
 
-The functions take any open database: a file's that another process writes (``reading.opened``), or the
-running receiver's own, which ``History`` asks off the event loop and for a bounded time.
+The functions take any open database: of a file that another process writes (``reading.ask``), or the running
+receiver's own (``Journal.read``). They only read.
 """
 
-import asyncio
-import functools
 import sqlite3
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, NamedTuple
 
 import msgspec
 
-from controller.runtime.clock import Clock
 from webhook.arrival import Subject
 from webhook.journal import reading
-from webhook.journal.file import JournalFile
 from webhook.journal.reading import HistoryError
-from webhook.journal.thread import DaemonThread
 from webhook.outcome import NearMisses, Outcome
 from webhook.redaction import without_credentials
 
-__all__ = ["Entry", "History", "HistoryError", "Query", "ReceiverSummary", "entries", "entry", "summaries"]
+__all__ = ["Entry", "HistoryError", "Query", "ReceiverSummary", "entries", "entry", "summaries"]
 
-T = TypeVar("T")
-
-READ_SECONDS = 2.0
-"""How long one question may take in the running receiver: a full journal takes a fraction of it."""
 DAY_SECONDS = 24 * 3600.0
 
 _Time = Annotated[float, msgspec.Meta(ge=0, lt=1e11)]
@@ -117,46 +106,50 @@ class ReceiverSummary:
 
 _ALL = (
     "(SELECT id, received, receiver, source, event, sender_id, tried, via, repeats, subjects, refs, matched,"
-    " names, persisted, rejected, coalesce(outcome, 'pending') AS outcome, code, reason, duration, near_misses"
-    " FROM delivery UNION ALL"
+    " names, persisted, rejected, coalesce(outcome, 'pending') AS outcome, code, reason, duration,"
+    " near_misses FROM delivery UNION ALL"
     " SELECT id, received, receiver, source, event, sender_id, NULL, via, NULL, '[]', NULL, matched,"
     " NULL, matched, 0, outcome, code, reason, duration, NULL FROM notice)"
 )
-_LIST = (
-    f"SELECT * FROM {_ALL} WHERE received >= :since AND received <= :until"  # noqa: S608
-    " AND (received < :until OR id < :id)"
-    " AND (:receiver IS NULL OR receiver = :receiver) AND (:source IS NULL OR source = :source)"
-    " AND (:event IS NULL OR event = :event) AND (:outcome IS NULL OR outcome = :outcome)"
-    " AND (:repository IS NULL OR (instr(lower(subjects), :repository) AND EXISTS (SELECT 1"
-    " FROM json_each(subjects) AS one WHERE instr(lower(json_extract(one.value, '$[1]')), :repository))))"
-    " AND (:text IS NULL OR instr(lower(id || ' ' || receiver || ' ' || sender_id || ' ' || subjects || ' '"
-    " || ifnull(refs, '') || ' ' || ifnull(names, '') || ' ' || ifnull(reason, '')), :text))"
-    " ORDER BY received DESC, id DESC LIMIT :limit"
-)
+_CLAUSES = {
+    "since": "received >= :since",
+    "until": "received <= :until AND (received < :until OR id < :id)",
+    "receiver": "receiver = :receiver",
+    "source": "source = :source",
+    "event": "event = :event",
+    "outcome": "outcome = :outcome",
+    "repository": "instr(lower(subjects), :repository) AND EXISTS (SELECT 1 FROM json_each(subjects) AS one"
+    " WHERE instr(lower(json_extract(one.value, '$[1]')), :repository))",
+    "text": "instr(lower(id || ' ' || receiver || ' ' || sender_id || ' ' || subjects || ' '"
+    " || ifnull(refs, '') || ' ' || ifnull(names, '') || ' ' || ifnull(reason, '')), :text)",
+}
+"""By parameter, what it asks for."""
 
 
 def entries(database: sqlite3.Connection, query: Query) -> list[Entry]:
-    """Return what a query asks for, the newest first. Raises HistoryError for a wrong cursor, and as SQLite."""
-    until, id_ = 9e99, ""
-    if query.before:
-        stamp, _, id_ = query.before.partition("_")
-        try:
-            until = float(stamp)
-        except ValueError:
-            raise HistoryError("'before' is no cursor of an entry") from None
-    parameters = {
-        "since": -9e99 if query.since is None else query.since,
-        "until": until,
-        "id": id_,
+    """Return what a query asks for, the newest first. Raises HistoryError, and as SQLite does."""
+    wanted: dict[str, object] = {
+        "since": query.since,
         "receiver": query.receiver or None,
         "source": query.source or None,
         "event": query.event or None,
         "outcome": query.outcome.value if query.outcome else None,
         "repository": reading.bare(query.repository) if query.repository else None,
         "text": query.text.lower() if query.text else None,
-        "limit": query.limit or -1,
     }
-    return [_entry(row) for row in database.execute(_LIST, parameters)]
+    if query.before:
+        stamp, _, wanted["id"] = query.before.partition("_")
+        try:
+            wanted["until"] = float(stamp)
+        except ValueError:
+            raise HistoryError("'before' is no cursor of an entry") from None
+    clauses = [clause for name, clause in _CLAUSES.items() if wanted.get(name) is not None]
+    where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
+    rows = database.execute(
+        f"SELECT * FROM {_ALL}{where} ORDER BY received DESC, id DESC LIMIT :limit",  # noqa: S608
+        {**wanted, "limit": query.limit or -1},
+    )
+    return [_entry(row) for row in rows]
 
 
 def entry(database: sqlite3.Connection, id_: str) -> Entry | None:
@@ -214,49 +207,6 @@ def as_json(each: Entry) -> dict[str, object]:
         if near is None
         else {"found": [miss._asdict() for miss in near.found], "note": near.note},
     }
-
-
-class History:
-    """The running receiver's history: asked in a thread, for at most ``READ_SECONDS`` each time."""
-
-    def __init__(self, folder: Path | None, thread: DaemonThread, file: JournalFile, clock: Clock) -> None:
-        """``thread`` is the journal's, which reads the one in memory; a folder's is read in one of its own."""
-        self._folder = folder
-        self._thread = thread if folder is None else DaemonThread("history")
-        self._file = file
-        self._clock = clock
-
-    async def entries(self, query: Query) -> list[Entry]:
-        """Return what a query asks for, the newest first. Raises HistoryError."""
-        return await self._ask(functools.partial(entries, query=query))
-
-    async def entry(self, id_: str) -> Entry | None:
-        """Return the row with this id, or None. Raises HistoryError."""
-        return await self._ask(functools.partial(entry, id_=id_))
-
-    async def summaries(self) -> Mapping[str, ReceiverSummary]:
-        """Return what came lately to each receiver to which anything came. Raises HistoryError."""
-        return await self._ask(functools.partial(summaries, now=self._clock.time()))
-
-    async def _ask(self, ask: Callable[[sqlite3.Connection], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, ask)
-
-    def _answer(self, ask: Callable[[sqlite3.Connection], T]) -> T:
-        if self._folder is not None:
-            return reading.ask(self._folder, ask, READ_SECONDS)
-        try:
-            return self._file.read(functools.partial(_within, ask), self._clock.time())
-        except reading.UNREADABLE as error:
-            raise HistoryError(f"cannot read the history: {' '.join(str(error).split())}") from error
-
-
-def _within(ask: Callable[[sqlite3.Connection], T], database: sqlite3.Connection) -> T:
-    deadline = time.monotonic() + READ_SECONDS
-    database.set_progress_handler(lambda: time.monotonic() > deadline, reading.PROGRESS_STEPS)
-    try:
-        return ask(database)
-    finally:
-        database.set_progress_handler(None, 0)
 
 
 def _entry(row: Sequence[object]) -> Entry:

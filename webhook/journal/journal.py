@@ -20,7 +20,7 @@ import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self, TypeVar, Unpack
 
 import msgspec
 import structlog
@@ -29,13 +29,12 @@ from controller.runtime.clock import Clock, SystemClock, Timer
 from webhook.arrival import Arrival
 from webhook.gate import project_of
 from webhook.journal.file import IN_MEMORY, HistoryLimits, JournalFile
-from webhook.journal.history import History
 from webhook.journal.notices import NoticeQueue
 from webhook.journal.schema import JournalError
-from webhook.journal.statements import End, Row, end_of, notice_of, row_of, size_of
+from webhook.journal.statements import End, Row, finished, row_of, size_of, superseded
 from webhook.journal.thread import DaemonThread
 from webhook.journal.unfinished import Unfinished
-from webhook.outcome import NO_REMARKS, Outcome, Remarks, outcome_of
+from webhook.outcome import NO_REMARKS, Finished, Remarkable, Remarks
 
 __all__ = ["HistoryLimits", "Journal", "JournalError"]
 
@@ -82,14 +81,7 @@ class Journal:
     unfinished deliveries as all others leave free: so there is always room for others.
     """
 
-    def __init__(
-        self,
-        file: JournalFile,
-        thread: DaemonThread,
-        limits: HistoryLimits,
-        clock: Clock,
-        folder: Path | None = None,
-    ) -> None:
+    def __init__(self, file: JournalFile, thread: DaemonThread, limits: HistoryLimits, clock: Clock) -> None:
         self._file = file
         self._thread = thread
         self._clock = clock
@@ -109,8 +101,6 @@ class Journal:
             self._unfinished.hold(project, size)
         self._reported: dict[str, float] = {}
         """When (monotonic seconds) a trouble was last logged."""
-        self.history = History(folder, thread, file, clock)
-        """All of it, for people."""
         self.failures = 0
         """How often writing has failed."""
         self.last_error: str | None = None
@@ -129,7 +119,7 @@ class Journal:
         thread = DaemonThread("journal")
         loop = asyncio.get_running_loop()
         file = await loop.run_in_executor(thread, JournalFile.open, folder, limits, clock.time())
-        return cls(file, thread, limits, clock, folder)
+        return cls(file, thread, limits, clock)
 
     @property
     def pending(self) -> int:
@@ -184,41 +174,20 @@ class Journal:
         if self._rows:
             self._write_within(AWAITED_SECONDS)
 
-    def finish(
-        self,
-        delivery: str,
-        *,
-        matched: int,
-        persisted: int,
-        rejected: int,
-        seconds: float,
-        remarks: Remarks = NO_REMARKS,
-    ) -> None:
-        """Note that nothing of a delivery is outstanding, ``seconds`` after its arrival.
+    def finish(self, delivery: str, **how: Unpack[Finished]) -> None:
+        """Note that nothing of a delivery is outstanding any more.
 
         Written later if it can't be now. No effect on a delivery that was superseded.
         """
-        outcome = outcome_of(matched, persisted, rejected)
-        self._end(end_of(End(delivery, outcome.value, persisted, rejected, seconds, matched), remarks))
+        self._end(finished(delivery, **how))
 
     def supersede(self, delivery: str, by: Sequence[str], remarks: Remarks = NO_REMARKS) -> None:
         """Note that others carry what was outstanding. No effect unless each of them has a row."""
-        end = End(delivery, Outcome.SUPERSEDED.value, superseded_by=msgspec.json.encode(by).decode())
-        self._end(end_of(end, remarks))
+        self._end(superseded(delivery, by, remarks))
 
-    def note(
-        self,
-        arrival: Arrival,
-        *,
-        outcome: Outcome,
-        code: int | None = None,
-        reason: str = "",
-        matched: int = 0,
-        seconds: float | None = None,
-    ) -> None:
-        """Have the history show what asked for no refresh, or has no row. Promises nothing, waits for nothing."""
-        if not self._closing and self._notices.fits(arrival.receiver):
-            self._notices.add(notice_of(arrival, outcome.value, code, reason, matched, seconds))
+    def note(self, arrival: Arrival, **more: Unpack[Remarkable]) -> None:
+        """Have the history show what has no row of its own. Promises nothing, waits for nothing."""
+        if not self._closing and self._notices.add(arrival, more):
             self._write_within(NOTICE_SECONDS)
 
     def sign_of_life(self, seconds: float) -> None:

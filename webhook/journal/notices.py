@@ -2,8 +2,10 @@
 
 from collections import Counter
 
+from webhook.arrival import Arrival
 from webhook.gate import project_of
-from webhook.journal.statements import Notice
+from webhook.journal.statements import Notice, notice_of
+from webhook.outcome import Remarkable
 
 MOST = 500
 """Notices that wait for a commit. What comes beyond that is not kept."""
@@ -21,14 +23,14 @@ class NoticeQueue:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def fits(self, receiver: str) -> bool:
-        """Whether there is room for one more of this receiver."""
-        return len(self._waiting) < MOST and self._by_project[project_of(receiver)] < EACH
-
-    def add(self, notice: Notice) -> None:
-        """Keep one that fits."""
-        self._waiting.append(notice)
-        self._by_project[project_of(notice.receiver)] += 1
+    def add(self, arrival: Arrival, about: Remarkable) -> bool:
+        """Keep one; return False where there is no room for it."""
+        project = project_of(arrival.receiver)
+        if len(self._waiting) >= MOST or self._by_project[project] >= EACH:
+            return False
+        self._waiting.append(notice_of(arrival, about))
+        self._by_project[project] += 1
+        return True
 
     def take(self) -> list[Notice]:
         """Return all that wait, and forget them."""

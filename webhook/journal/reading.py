@@ -24,8 +24,8 @@ BUSY_SECONDS = 5.0
 """How long to wait for a receiver that is just recovering its file after a crash."""
 READ_SECONDS = 30.0
 """How long one query may take: a full journal takes one or two."""
-PROGRESS_STEPS = 100_000
-"""Steps of SQLite between two looks at the time: a few milliseconds."""
+PROGRESS_STEPS = 20_000
+"""Steps of SQLite between two looks at the time: a millisecond."""
 LONGEST_VALUE = 16 * 1024 * 1024
 """Bytes of one value: a delivery's subjects are as long as the body of a request at the most."""
 UNREADABLE = (sqlite3.Error, OSError, msgspec.MsgspecError, RecursionError)

@@ -40,8 +40,8 @@ MIGRATIONS = (
     );
     CREATE TABLE sign_of_life (one INTEGER PRIMARY KEY CHECK (one = 1), time REAL NOT NULL);
     """,
-    # Version 2. For people only: what was pushed (``refs``) and what it matched (``names``), both JSON lists, how
-    # it came in, how it was answered. ``notice`` holds what came in and asked for no refresh.
+    # Version 2. For people only: what was pushed (``refs``) and what it matched (``names``), both JSON lists,
+    # how it came in, how it was answered. ``notice`` holds what came in and asked for no refresh.
     """
     ALTER TABLE delivery ADD COLUMN via TEXT NOT NULL DEFAULT 'http';
     ALTER TABLE delivery ADD COLUMN refs TEXT;

@@ -8,12 +8,12 @@ import functools
 import itertools
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import msgspec
 
 from webhook.arrival import HTTP, Arrival, Subject
-from webhook.outcome import Remarks
+from webhook.outcome import NO_REMARKS, Finished, Outcome, Remarkable, Remarks, outcome_of
 from webhook.redaction import without_credentials
 
 _encode = msgspec.json.Encoder().encode
@@ -163,8 +163,23 @@ def names_of(names: Sequence[str]) -> str | None:
     return _encode(names).decode() if names else None
 
 
-def end_of(end: End, remarks: Remarks) -> End:
-    """Return an end with remarks."""
+def finished(delivery: str, **how: Unpack[Finished]) -> End:
+    """Return the end of a delivery of which nothing is outstanding."""
+    matched, persisted, rejected = how["matched"], how["persisted"], how["rejected"]
+    outcome = outcome_of(matched, persisted, rejected).value
+    end = End(delivery, outcome, persisted, rejected, how["seconds"], matched)
+    return _remarked(end, how.get("remarks", NO_REMARKS))
+
+
+def superseded(delivery: str, by: Sequence[str], remarks: Remarks) -> End:
+    """Return the end of a delivery whose outstanding work others carry."""
+    end = End(delivery, Outcome.SUPERSEDED.value, superseded_by=_encode(by).decode())
+    return _remarked(end, remarks)
+
+
+def _remarked(end: End, remarks: Remarks) -> End:
+    if remarks is NO_REMARKS:
+        return end
     near = remarks.near_misses
     return end._replace(
         code=remarks.code,
@@ -174,9 +189,7 @@ def end_of(end: End, remarks: Remarks) -> End:
     )
 
 
-def notice_of(
-    arrival: Arrival, outcome: str, code: int | None, reason: str, matched: int, seconds: float | None
-) -> Notice:
+def notice_of(arrival: Arrival, about: Remarkable) -> Notice:
     """Return the notice of what came in, cut likewise."""
     return Notice(
         arrival.id,
@@ -186,11 +199,11 @@ def notice_of(
         _storable(arrival.event[:TEXT]),
         _storable(arrival.sender_id[:TEXT]),
         arrival.via,
-        outcome,
-        code,
-        _storable(reason[:TEXT]) or None,
-        matched,
-        seconds,
+        about["outcome"].value,
+        about.get("code"),
+        _storable(about.get("reason", "")[:TEXT]) or None,
+        about.get("matched", 0),
+        about.get("seconds"),
     )
 
 

@@ -53,5 +53,5 @@ def pushed(body: Body, prefix: str = "") -> Subject:
 
 def version(body: Body) -> msgspec.Raw:
     """Return the tag of a push whose ``target`` has been read, or its digest where it has no tag."""
-    target = inner(body.target, _target, "target")
+    target = inner(body.target, _target, "target", "repository")
     return target.tag if given(target.tag) else target.digest

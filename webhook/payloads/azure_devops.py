@@ -48,6 +48,7 @@ SAY_ALL = 'choose "All" for "Resource details to send" in the subscription'
 """Minimal and None leave out everything that names a repository or a pull request."""
 _REFS_BYTES = 64 * 1024
 """The longest list of refs that is read: it is for people, and one longer costs milliseconds."""
+MOST_UPDATES = 100
 _LONGEST_NUMBER = 18
 """Digits of a pull request's number; it is a 32-bit integer."""
 
@@ -81,7 +82,8 @@ class _Link(msgspec.Struct):
 
 _resource = msgspec.json.Decoder(_Resource)
 _repository = msgspec.json.Decoder(_Repository)
-_updates = msgspec.json.Decoder(list[_Update])
+_updates = msgspec.json.Decoder(list[msgspec.Raw])
+_update = msgspec.json.Decoder(_Update)
 _links = msgspec.json.Decoder(_Links)
 _link = msgspec.json.Decoder(_Link)
 
@@ -91,7 +93,7 @@ def parse(body: Body) -> Push | PullRequest | Ignored:
     event_type = text(body.event_type, "eventType")
     event_id = sender_id(body.id, body.notification_id)
     if event_type == PUSH:
-        resource = inner(body.resource, _resource, "resource", "repository")
+        resource = inner(body.resource, _resource, "resource", "repository", "ref_updates")
         subjects = (Subject("git", _remote_url(resource)),)
         return Push(
             source=AZURE_DEVOPS, type=PUSH, sender_id=event_id, subjects=subjects, refs=_refs(resource)
@@ -108,8 +110,9 @@ def _refs(resource: _Resource) -> tuple[str, ...]:
     if len(bytes(resource.ref_updates)) > _REFS_BYTES:
         return ()
     try:
-        return refs(update.name for update in _updates.decode(resource.ref_updates))
-    except msgspec.DecodeError:
+        updates = _updates.decode(resource.ref_updates)
+        return refs(inner(update, _update, "refUpdates", "name").name for update in updates[:MOST_UPDATES])
+    except (msgspec.DecodeError, BadPayload):
         return ()
 
 

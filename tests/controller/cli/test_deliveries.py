@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from controller.cli import deliveries as history
-from controller.cli.deliveries import HistoryError
 from tests.support.deliveries import arrival
 from tests.support.journal import NOW, record
 from webhook.journal.file import HistoryLimits, JournalFile
+from webhook.journal.history import HistoryError, Query
 from webhook.journal.schema import FILE_NAME
 from webhook.journal.statements import End, row_of
 from webhook.outcome import Outcome, outcome_of
@@ -64,7 +64,7 @@ def test_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert deliveries("--data-dir", str(tmp_path)) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [" ".join(line.split()) for line in lines] == [
-        "ID RECEIVED RECEIVER EVENT REPOSITORY MATCHED REFRESHED TOOK OUTCOME",
+        "ID RECEIVED RECEIVER EVENT REPOSITORY MATCHED REFRESHED TOOK CODE OUTCOME",
         "d5 2027-01-15T08:00:04.000Z kargo-demo/az acr/push registry.azurecr.io/app 1 0 superseded",
         "d4 2027-01-15T08:00:03.000Z kargo-demo/az acr/push https://dev.azure.com/org/p/_git/r 5 0 pending",
         "d3 2027-01-15T08:00:02.000Z kargo-demo/az acr/push other.azurecr.io/a and 1 more 0 0 0ms unmatched",
@@ -86,14 +86,21 @@ def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             "receiver": "cluster/all",
             "source": "acr",
             "event": "push",
+            "via": "http",
+            "repeats": None,
             "senderId": "sender's d2",
             "deliveryCount": None,
             "subjects": [{"kind": "git", "url": GIT}],
+            "refs": [],
             "matched": 2,
+            "names": [],
             "refreshed": 1,
             "rejected": 1,
             "outcome": "partly_rejected",
+            "code": None,
+            "reason": None,
             "seconds": 75.26,
+            "nearMisses": None,
         }
     ]
 
@@ -149,7 +156,7 @@ def test_nothing_a_sender_writes_reaches_the_terminal_as_a_command(
     assert deliveries("--data-dir", str(tmp_path), "-o", output) == 0
     text = capsys.readouterr().out
     assert all(character.isprintable() or character == "\n" for character in text)
-    assert len(text.splitlines()) == (2 if output == "table" else 22)
+    assert len(text.splitlines()) == (2 if output == "table" else 29)
     file.close()
 
 
@@ -185,8 +192,8 @@ def test_after_a_crash(tmp_path: Path) -> None:
     crashed = subprocess.run([sys.executable, "-c", CRASH, str(tmp_path)], check=False)
     assert crashed.returncode == -signal.SIGKILL
     assert (tmp_path / f"{FILE_NAME}-wal").stat().st_size
-    assert [entry.id for entry in history.read(tmp_path)] == ["a"]
-    assert [entry.id for entry in history.read(tmp_path)] == ["a"]
+    assert [entry.id for entry in history.read(tmp_path, Query())] == ["a"]
+    assert [entry.id for entry in history.read(tmp_path, Query())] == ["a"]
     with contextlib.closing(JournalFile.open(tmp_path, HistoryLimits(), NOW)) as file:
         assert file.pending == 1, "the receiver's recovery is not disturbed"
 
@@ -198,11 +205,11 @@ def test_a_folder_copied_away_and_write_protected(running: JournalFile, tmp_path
     # Root is not stopped by permissions: a read-only file system would be. It is what SQLite then says.
     (tmp_path / f"{FILE_NAME}-wal").mkdir()
     with pytest.raises(HistoryError, match="it is not a regular file"):
-        history.read(tmp_path)
+        history.read(tmp_path, Query())
     (tmp_path / f"{FILE_NAME}-wal").rmdir()
     tmp_path.chmod(0o555)
     try:
-        assert len(history.read(tmp_path)) == 5
+        assert len(history.read(tmp_path, Query())) == 5
     finally:
         tmp_path.chmod(0o755)
 
@@ -210,8 +217,8 @@ def test_a_folder_copied_away_and_write_protected(running: JournalFile, tmp_path
 def test_reading_does_not_hold_the_receiver_up(running: JournalFile, tmp_path: Path) -> None:
     """Neither blocks the other, and the reader sees what was committed last."""
     for number in range(20):
-        record(running, arrival(f"new {number}"))
-        assert history.read(tmp_path, limit=1)[0].id == f"new {number}"
+        record(running, arrival(f"new {number}", received=NOW + 10 + number))
+        assert history.read(tmp_path, Query(limit=1))[0].id == f"new {number}"
     with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as other:
         assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
 

@@ -12,6 +12,7 @@ import pytest
 from controller.cli import deliveries as history
 from tests.support.deliveries import arrival
 from tests.support.journal import NOW, record
+from webhook.journal import reading
 from webhook.journal.file import HistoryLimits, JournalFile
 from webhook.journal.schema import FILE_NAME
 
@@ -86,7 +87,7 @@ def hostile(change: str) -> Callable[[Path], None]:
     [
         pytest.param(empty, f"holds no journal: {FILE_NAME} is missing", id="no file"),
         pytest.param(garbage, "file is not a database", id="no database"),
-        pytest.param(newer, "its schema version is 99, this release reads up to 1", id="a later release's"),
+        pytest.param(newer, "its schema version is 99, this release reads up to 2", id="a later release's"),
         pytest.param(no_database, "it is not a regular file", id="a folder"),
         pytest.param(fifo(""), "it is not a regular file", id="a FIFO"),
         pytest.param(fifo("-wal"), "it is not a regular file", id="a FIFO for a log"),
@@ -164,7 +165,7 @@ def test_a_query_that_never_ends_is_given_up(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A table that somebody filled, or built, to keep the command busy."""
-    monkeypatch.setattr(history, "READ_SECONDS", 0.0)
+    monkeypatch.setattr(reading, "READ_SECONDS", 0.0)
     with contextlib.closing(JournalFile.open(tmp_path, HistoryLimits(), NOW)) as file:
         record(file, *(arrival(str(number)) for number in range(30_000)))
     assert deliveries("--data-dir", str(tmp_path), "--receiver", "none/none") == 2

@@ -98,3 +98,20 @@ def test_a_push_that_names_no_repository_is_refused(path: list[str], value: Any,
     part[path[-1]] = value
     with pytest.raises(BadPayload, match=f"^{says}$"):
         parse(json.dumps(payload).encode())
+
+
+@pytest.mark.parametrize(
+    ("target", "refs"),
+    [
+        pytest.param('"tag":"1.2","digest":"sha256:ab"', ("1.2",), id="tag"),
+        pytest.param('"digest":"sha256:ab"', ("sha256:ab",), id="digest"),
+        pytest.param('"tag":7', (), id="no text"),
+        pytest.param('"tag":"a\\u0007b"', ("a?b",), id="unprintable"),
+    ],
+)
+def test_what_was_pushed(target: str, refs: tuple[str, ...]) -> None:
+    """The tag, else the digest; it is for people, so nothing in it makes a push unreadable."""
+    sent = f'{{"action":"push","target":{{"repository":"a",{target}}},"request":{{"host":"r.azurecr.io"}}}}'
+    event = parse(sent.encode())
+    assert isinstance(event, Push)
+    assert event.refs == refs

@@ -171,3 +171,17 @@ def test_a_push_of_another_shape_is_refused(resource: Any, says: str) -> None:
     """The refusal names the field to look at."""
     with pytest.raises(BadPayload, match=f"^{says}$"):
         parse(json.dumps({"eventType": "git.push", "resource": resource}).encode())
+
+
+def test_the_refs_that_were_pushed() -> None:
+    """A bounded number of them; what is no list of refs makes no push unreadable."""
+    sent = '{"eventType":"git.push","resource":{"repository":{"remoteUrl":"https://h/r"},"refUpdates":%s}}'
+    many = ",".join(f'{{"name":"refs/heads/{number}"}}' for number in range(30))
+    event = parse((sent % f"[{many}]").encode())
+    assert isinstance(event, Push)
+    assert event.refs[0] == "refs/heads/0"
+    assert event.refs[-1] == "and 10 more"
+    for odd in ("7", "[7]", '[{"name":7}]', "[" + "{}," * 100_000 + "{}]"):
+        event = parse((sent % odd).encode())
+        assert isinstance(event, Push)
+        assert event.refs == ()

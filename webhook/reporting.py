@@ -1,0 +1,40 @@
+"""What is logged of deliveries: bounded, printable, and without credentials."""
+
+import traceback
+from collections.abc import Sequence
+
+import structlog
+
+from webhook.arrival import Arrival, Subject
+from webhook.limits import REPOSITORY_CHARACTERS
+from webhook.redaction import without_credentials
+
+log = structlog.get_logger()
+
+
+def log_fault(arrival: Arrival, error: BaseException) -> None:
+    """Log a fault of our own. Not its message, which may quote a payload: only what happened, and where."""
+    frames = traceback.extract_tb(error.__traceback__)[-5:]
+    where = [f"{frame.filename}:{frame.lineno}" for frame in frames]
+    log.error(
+        "request_failed",
+        id=arrival.id,
+        receiver=arrival.receiver,
+        error=type(error).__name__,
+        where=where,
+    )
+
+
+def printable(subjects: Sequence[Subject]) -> str:
+    """Return what a delivery is about, fit for a log line: bounded, and without credentials."""
+    text = clean(without_credentials(subjects[0].url))
+    return text if len(subjects) == 1 else f"{text} and {len(subjects) - 1} more"
+
+
+def clean(text: str) -> str:
+    """Return a sender's text with control characters replaced, cut to a line's length."""
+    if len(text) > REPOSITORY_CHARACTERS:
+        text = text[:REPOSITORY_CHARACTERS] + "…"
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else "�" for character in text)
+    return text
