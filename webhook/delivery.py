@@ -228,6 +228,11 @@ class Deliveries:
     def __len__(self) -> int:
         return len(self._open)
 
+    def oldest(self) -> float | None:
+        """Return when (Unix time) the first of the open deliveries came; None if there is none."""
+        first = next(iter(self._open.values()), None)
+        return None if first is None else first.arrival.received
+
     def open_among(self, ids: Iterable[str]) -> list[Delivery]:
         """Return those of these deliveries that have not ended."""
         return [self._open[id_] for id_ in ids if id_ in self._open]

@@ -11,6 +11,7 @@ import prometheus_client
 import structlog
 from prometheus_client import CollectorRegistry
 
+from controller.application.catching_up import lease_keeper
 from controller.application.gauges import (
     export_certificate,
     export_informers,
@@ -70,7 +71,7 @@ class Application:
         self._options = options
         self._journal = journal
         self._version = version
-        self._ready = False
+        self._ready = self._resumed = False
         self._clock = clock = SystemClock()
         registry = CollectorRegistry()
         for collector in (
@@ -136,6 +137,17 @@ class Application:
         self._deliveries = Deliveries(
             dispatcher, journal, metrics, clock=clock, reply_seconds=options.reply_timeout, limits=limits
         )
+        self._leases = lease_keeper(
+            options,
+            client=self.client,
+            clock=clock,
+            access=access,
+            informers=self._informers,
+            refresher=self._refresher,
+            unfinished=self._unfinished,
+            journal=journal,
+            metrics=metrics,
+        )
         self._server = WebhookServer(
             Endpoint(self._informers.receivers, self._deliveries, metrics, clock=clock, limits=limits),
             address=options.bind_address,
@@ -181,11 +193,12 @@ class Application:
         manager.start("status reports", self._status.report_unreadable())
         manager.start("resume", self._resume())
         self._server.start()
+        keeping = None if self._leases is None else manager.start("leases", self._leases.run())
         manager.at_end("server", lambda: self._server.finished(0.0))
         self._ready = True
         log.info("serving", port=self._server.port, tls=self._certificate is not None)
         await manager.stopping.wait()
-        await self._stop(manager, refreshing, publishing)
+        await self._stop(manager, refreshing, publishing, keeping)
 
     async def _secrets_tried(self) -> None:
         try:
@@ -203,14 +216,26 @@ class Application:
         async for arrival, owed in self._journal.to_resume(window=WINDOW):
             self._deliveries.resume(arrival, owed=owed)
             count += 1
+        self._resumed = True
         if count:
             log.info("deliveries_resumed", count=count)
         while True:
             self._journal.sign_of_life(self._clock.time() - self._informers.silent())
             await self._clock.sleep(SIGN_OF_LIFE_SECONDS)
 
+    def _unfinished(self) -> float | None:
+        """Return since when (Unix time) accepted work is unfinished; None if all is done."""
+        oldest = self._deliveries.oldest()
+        return (
+            self._clock.time() if oldest is None and not self._resumed and self._journal.pending else oldest
+        )
+
     async def _stop(
-        self, manager: Manager, refreshing: asyncio.Task[None], publishing: asyncio.Task[None]
+        self,
+        manager: Manager,
+        refreshing: asyncio.Task[None],
+        publishing: asyncio.Task[None],
+        keeping: asyncio.Task[None] | None,
     ) -> None:
         """Not ready; answer for a while; stop accepting; finish what was accepted; leave the rest."""
         self._ready = False
@@ -218,6 +243,9 @@ class Application:
         log.info("stopping", drain=DRAIN_SECONDS, timeout=self._options.shutdown_timeout)
         await done_before(manager.hurry, asyncio.sleep(DRAIN_SECONDS))
         self._server.stop_accepting()
+        served_until = self._clock.time()
+        if self._leases is not None:
+            await self._leases.pause()
         deadline = self._clock.monotonic() + self._options.shutdown_timeout
         await done_before(manager.hurry, self._server.finished(self._options.shutdown_timeout))
         for task, queue in ((refreshing, self._refreshes), (publishing, self._statuses)):
@@ -225,6 +253,11 @@ class Application:
             queue.shut_down()
         left = max(0.0, deadline - self._clock.monotonic())
         await done_before(manager.hurry, asyncio.wait((refreshing,), timeout=left))
+        if self._leases is not None and keeping is not None:
+            manager.may_end(keeping)
+            keeping.cancel()
+            await asyncio.wait((keeping,))
+            await self._leases.release(until=served_until)
         await self._deliveries.close()
         log.info("stopped", pending=self._journal.pending)
 

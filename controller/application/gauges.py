@@ -8,6 +8,7 @@ from controller.application.informers import Informers
 from controller.observability.metrics import Metrics, read_at_scrape
 from controller.receivers.index import ReceiverIndex
 from controller.receivers.state import State
+from controller.refreshing.catch_up import CatchUp
 from controller.refreshing.unhandled import HandledTracker
 from controller.runtime.clock import Clock
 from controller.runtime.informer.informer import Informer
@@ -49,6 +50,11 @@ def export_unhandled(metrics: Metrics, tracker: HandledTracker) -> None:
     """Read what Kargo has not handled."""
     read_at_scrape(metrics.unhandled, tracker.__len__)
     read_at_scrape(metrics.oldest_unhandled, tracker.oldest)
+
+
+def export_catch_up(metrics: Metrics, catch_up: CatchUp) -> None:
+    """Read what a catch-up is still to do."""
+    read_at_scrape(metrics.catch_up_outstanding, lambda: catch_up.outstanding)
 
 
 def export_journal(metrics: Metrics, journal: Journal) -> None:

@@ -77,6 +77,22 @@ def concurrency(text: str) -> int:
     return _whole(text, 1, 512)
 
 
+def rate(text: str) -> float:
+    """Read a number a second, 0.1 to 1,000."""
+    given = text.strip()
+    if not re.fullmatch(r"\d{1,4}(?:\.\d{1,3})?", given, re.ASCII) or not 0.1 <= float(given) <= 1000:
+        raise ValueError("is no number from 0.1 to 1000")
+    return float(given)
+
+
+def pod(text: str) -> str:
+    """Read the name of a Pod."""
+    name = text.strip()
+    if len(name) > 253 or not all(_DNS_LABEL.match(part) for part in name.split(".")):
+        raise ValueError("is no name of a Pod")
+    return name
+
+
 def namespace(text: str) -> str:
     """Read the name of a namespace."""
     name = text.strip()

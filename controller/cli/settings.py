@@ -131,6 +131,38 @@ class Settings:
         "FOLDER",
         "where accepted deliveries survive a crash; without it they live in memory only",
     )
+    catch_up: bool = _option(
+        "--catch-up",
+        "CATCH_UP",
+        setting_values.boolean,
+        "on",
+        "on|off",
+        "after an outage, refresh what may have missed a push; keeps Leases in the Pod's namespace",
+    )
+    catch_up_rate: float = _option(
+        "--catch-up-rate",
+        "CATCH_UP_RATE",
+        setting_values.rate,
+        "20",
+        "N",
+        "Warehouses a second that a catch-up refreshes at most",
+    )
+    pod_name: str | None = _option(
+        "--pod-name",
+        "POD_NAME",
+        setting_values.pod,
+        None,
+        "POD",
+        "name of this replica's Lease; without it there is no catch-up",
+    )
+    pod_namespace: str | None = _option(
+        "--pod-namespace",
+        "POD_NAMESPACE",
+        setting_values.namespace,
+        None,
+        "NAMESPACE",
+        "where the Leases are",
+    )
     shutdown_timeout: float = _option(
         "--shutdown-timeout",
         "GRACEFUL_SHUTDOWN_TIMEOUT",

@@ -20,7 +20,8 @@ PREFIX = "kargo_azure_receiver"
 KINDS = ("Warehouse", "ProjectConfig", "ClusterConfig", "Secret", "Promotion")
 REFRESH_KINDS = ("Warehouse", "Promotion")
 REFRESH_RESULTS = ("persisted", "rejected", "gone", "retried")
-VERBS = ("list", "watch", "get", "patch", "create")
+CATCH_UP_REASONS = ("outage", "replica_lost", "resumed")
+VERBS = ("list", "watch", "get", "patch", "create", "delete")
 
 _LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 4.5, 5.0, 10.0)
 """Seconds: the reply timeout (4 s) and ACR's patience (5 s) are bounds, so that both can be read off."""
@@ -47,6 +48,7 @@ class Metrics(InformerObserver):
         self._declare_refreshing()
         self._declare_informers()
         self._declare_journal()
+        self._declare_catch_up()
         # The library looks a child up under a lock, after three checks; there are few of them.
         self._api_requests = cache(self.client_requests.labels)
         self._api_times = cache(self.client_duration.labels)
@@ -196,6 +198,15 @@ class Metrics(InformerObserver):
             "Unreadable files of the journal moved aside.",
             registry=self.registry,
         )
+
+    def _declare_catch_up(self) -> None:
+        self.catch_ups = self._counter(
+            "catch_ups", "Catch-ups taken on, by reason.", "reason", seen=product(CATCH_UP_REASONS)
+        )
+        self.catch_up_outstanding = self._gauge(
+            "catch_up_outstanding_warehouses", "Warehouses that a catch-up is still to refresh."
+        )
+        self.lease_failures = self._counter("lease_renew_failures", "Failed attempts to renew the Lease.")
 
     # --- observers handed to the parts that count ---
 

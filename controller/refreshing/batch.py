@@ -43,9 +43,9 @@ class Batch:
         "superseded_by",
     )
 
-    def __init__(self, received: float, delivery: str, on_detach: Callable[["Part"], None]) -> None:
+    def __init__(self, received: float | None, delivery: str, on_detach: Callable[["Part"], None]) -> None:
         self.received = received
-        """Monotonic time in seconds at which the event came."""
+        """Monotonic time in seconds at which the event came; None if there was none."""
         self.delivery = delivery
         """Id of the delivery; empty for a refresh that no delivery waits for."""
         self.parts: list[Part] = []

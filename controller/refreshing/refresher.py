@@ -98,8 +98,11 @@ class Refresher:
         self._reported = -REPORT_INTERVAL
         self.controller: Controller[Target] = Controller(queue, self.reconcile, workers=workers)
 
-    def batch(self, received: float, delivery: str = "") -> Batch:
-        """Return an empty batch for the delivery of this id, of an event that came at this monotonic time."""
+    def batch(self, received: float | None, delivery: str = "") -> Batch:
+        """Return an empty batch for the delivery of this id, of an event that came at this monotonic time.
+
+        ``received`` is None for a refresh that no event asks for: it has no lag.
+        """
         return Batch(received, delivery, self._detached)
 
     def request(self, targets: Sequence[Target], flow: Flow, batch: Batch) -> None:
@@ -218,7 +221,8 @@ class Refresher:
             record.refused = None
             now = self._clock.monotonic()
             for part in parts:
-                self._metrics.refresh_lag.observe(max(0.0, now - part.batch.received))
+                if part.batch.received is not None:
+                    self._metrics.refresh_lag.observe(max(0.0, now - part.batch.received))
         for part in parts:
             part.settle(how)
             if not part.outstanding and self._newest.get(part.flow) is part:

@@ -13,6 +13,9 @@ from controller.repositories.normalize import normalize_chart, normalize_git, no
 _NORMALIZE = {"git": normalize_git, "image": normalize_image, "chart": normalize_chart}
 _PAGE = "/pullrequest"
 _LONGEST_NUMBER = 18
+_IN_AZURE = re.compile(
+    r"(?:[a-z]+://)?(?:[^/@]*@)?[^/@]*(?:\.azurecr\.|\bdev\.azure\.com|\.visualstudio\.com)", re.IGNORECASE
+)
 
 
 def subscription_key(kind: str, url: str) -> str:
@@ -54,6 +57,14 @@ def pull_request_key(url: str) -> str:
             if repository is not None:
                 return f"{repository}{KEY_PREFIX}{int(number)}"
     return _text_key(page)
+
+
+def is_azure(key: str) -> bool:
+    """Whether a subscription's key is of a repository in Azure: a registry of ACR, Azure DevOps, its Server.
+
+    A look-alike host may pass too.
+    """
+    return key.startswith(f"{KEY_PREFIX}ado") or _IN_AZURE.match(key) is not None
 
 
 def _text_key(text: str) -> str:

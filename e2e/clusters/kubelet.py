@@ -74,7 +74,8 @@ def start_pod(cluster: Cluster, deployment: Mapping[str, Any], name: str, folder
     (container,) = spec["containers"]
     folder.mkdir(parents=True)
     port, admin_port = free_ports(2)
-    environment = _environment(cluster, container, _mounts(container, folder))
+    fields = {"metadata.name": name, "metadata.namespace": NAMESPACE}
+    environment = _environment(cluster, container, _mounts(container, folder), fields)
     environment |= {key: os.environ[key] for key in _OF_THE_MACHINE if key in os.environ}
     environment |= {
         "BIND_ADDRESS": HOST,
@@ -114,15 +115,17 @@ def _mounts(container: Mapping[str, Any], folder: Path) -> dict[str, Path]:
 
 
 def _environment(
-    cluster: Cluster, container: Mapping[str, Any], mounts: Mapping[str, Path]
+    cluster: Cluster, container: Mapping[str, Any], mounts: Mapping[str, Path], fields: Mapping[str, str]
 ) -> dict[str, str]:
-    """The container's variables, ConfigMaps looked up; paths of volumes are those of this machine."""
+    """The container's variables, ConfigMaps and the Pod's fields looked up; volumes are on this machine."""
     found: dict[str, str] = {}
     for source in container.get("envFrom", []):
         found |= _config_map(cluster, source["configMapRef"])
     for entry in container["env"]:
         if "value" in entry:
             found[entry["name"]] = str(mounts.get(entry["value"], entry["value"]))
+        elif "fieldRef" in entry["valueFrom"]:
+            found[entry["name"]] = fields[entry["valueFrom"]["fieldRef"]["fieldPath"]]
         else:
             reference = entry["valueFrom"]["configMapKeyRef"]
             data = _config_map(cluster, reference)

@@ -118,7 +118,7 @@ def test_ports_and_variables_are_those_of_the_program(overlay: str) -> None:
     assert ports == {"public": defaults.port, "admin": defaults.admin_port}
     given = {name: "false" if name == "TLS_ENABLED" else "/x" for name in environment(overlay)}
     given["EXTERNAL_WEBHOOK_SERVER_BASE_URL"] = "https://example.com"
-    given["SYSTEM_RESOURCES_NAMESPACE"] = "somewhere"
+    given |= dict.fromkeys(("SYSTEM_RESOURCES_NAMESPACE", "POD_NAME", "POD_NAMESPACE"), "somewhere")
     given["PEERS"] = environment(overlay)["PEERS"]["value"]
     read = settings.parse(container(overlay)["args"][1:], given)
     assert read.data_dir == Path("/x")

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -105,6 +106,8 @@ class JournalFile:
         """Files moved aside by this process."""
         self.found: Mapping[str, int] = {}
         """Bytes of unfinished deliveries that earlier processes left, by Project."""
+        self.identity = secrets.token_hex(16)
+        """Of what is in the file: another one where it had to be begun anew."""
         self.last_alive: float | None = None
         """The sign of life that was found at the opening, Unix seconds."""
         self._last_row = 0
@@ -205,6 +208,7 @@ class JournalFile:
         self.found = dict(database.execute(UNFINISHED).fetchall())
         alive = database.execute("SELECT time FROM sign_of_life").fetchone()
         self.last_alive = alive and alive[0]
+        (self.identity,) = database.execute("SELECT id FROM identity").fetchone()
         database.execute("COMMIT")
         return database
 

@@ -132,6 +132,11 @@ class Journal:
         return self._file.finished
 
     @property
+    def identity(self) -> str:
+        """What tells this journal from every other."""
+        return self._file.identity
+
+    @property
     def moved_aside(self) -> int:
         """How many unreadable files were moved aside."""
         return self._file.moved_aside

@@ -68,6 +68,11 @@ MIGRATIONS = (
     );
     CREATE INDEX notice_received ON notice (received);
     """,
+    # Version 3. Tells this journal from every other: whether a process has found an earlier one's.
+    """
+    CREATE TABLE identity (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL);
+    INSERT INTO identity VALUES (1, lower(hex(randomblob(16))));
+    """,
 )
 """Each brings the schema from the version of its position to the next."""
 

@@ -1,4 +1,4 @@
-"""The requests the framework makes of the Kubernetes API: list, watch, get, patch, create.
+"""The requests the framework makes of the Kubernetes API: list, watch, get, patch, create, delete.
 
 The library (``kubernetes.aio``) is used for configuration, TLS, tokens and transport only (configuration.py,
 transport.py); answers are judged here.
@@ -68,8 +68,8 @@ class Client:
     raises ConfigurationError if a certificate can't be loaded.
 
     ``observe`` is called for each request that ended, for client-go's ``rest_client_*`` metrics: with verb
-    (``list``, ``watch``, ``get``, ``patch``, ``create``), HTTP method, HTTP status or ``<error>``, and its
-    seconds, to a watch's headers or to the end of any other answer.
+    (``list``, ``watch``, ``get``, ``patch``, ``create``, ``delete``), HTTP method, HTTP status or
+    ``<error>``, and its seconds, to a watch's headers or to the end of any other answer.
 
     Must be closed.
     """
@@ -105,6 +105,7 @@ class Client:
         *,
         namespace: str | None = None,
         field_selector: str | None = None,
+        label_selector: str | None = None,
         limit: int,
         continue_token: str | None = None,
     ) -> bytes:
@@ -112,7 +113,12 @@ class Client:
 
         No resourceVersion is ever given: the list is the newest state, and never goes back in time.
         """
-        query = {"limit": str(limit), "fieldSelector": field_selector, "continue": continue_token}
+        query = {
+            "limit": str(limit),
+            "fieldSelector": field_selector,
+            "labelSelector": label_selector,
+            "continue": continue_token,
+        }
         return await self._send(Request("list", "GET", resource, namespace, query=query), self._streams)
 
     async def get(self, resource: Resource, *, namespace: str | None = None, name: str) -> bytes:
@@ -148,6 +154,10 @@ class Client:
     async def create(self, resource: Resource, *, namespace: str | None = None, body: bytes) -> bytes:
         """Create an object (or ask a review) and return it."""
         return await self._object(Request("create", "POST", resource, namespace, body=body))
+
+    async def delete(self, resource: Resource, *, namespace: str | None = None, name: str) -> None:
+        """Delete an object; NotFound is raised like any other refusal."""
+        await self._send(Request("delete", "DELETE", resource, namespace, name), self._requests)
 
     async def watch(
         self,

@@ -54,7 +54,7 @@ class ApiError(Exception):
         super().__init__(message)
         self.message = message
         self.verb = verb
-        """``list``, ``watch``, ``get``, ``patch`` or ``create``."""
+        """``list``, ``watch``, ``get``, ``patch``, ``create`` or ``delete``."""
         self.resource = resource
         """``plural.group``, or ``plural`` for the core group; a subresource follows after a slash."""
         self.namespace = namespace

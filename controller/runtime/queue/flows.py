@@ -6,6 +6,8 @@ them. A key asked for by two flows stands in both, and is handed out once, at th
 
 Pure: no clock, no event loop. The time of every operation depends on the length of the path and, for a key in
 several flows, on their number; never on how many keys or flows there are.
+
+A flow whose path begins with LOWEST has its turn only while no other flow has a waiting key.
 """
 
 from collections import OrderedDict
@@ -16,6 +18,9 @@ K = TypeVar("K", bound=Hashable)
 
 Flow = tuple[Hashable, ...]
 """A path from the outermost branch inwards; all flows of one queue have the same length, at least one."""
+
+LOWEST = "\x00lowest"
+"""The outermost branch of what is to be in nobody's way."""
 
 _Branch = OrderedDict[Any, Any]
 """The branches below this one by name, or in a flow's last branch its keys; the first has the next turn."""
@@ -67,6 +72,9 @@ class Flows(Generic[K]):
         branch = self._root
         while True:
             name, below = next(iter(branch.items()))
+            if name == LOWEST and branch is self._root and len(branch) > 1:
+                branch.move_to_end(name)
+                name, below = next(iter(branch.items()))
             if below is None:
                 break
             branch.move_to_end(name)  # its next turn comes after one of every other branch

@@ -62,6 +62,14 @@ spec:
       args: [run]
       env:
         {{- include "receiver.env" . | nindent 8 }}
+        - name: POD_NAME
+          valueFrom:
+            fieldRef:
+              fieldPath: metadata.name
+        - name: POD_NAMESPACE
+          valueFrom:
+            fieldRef:
+              fieldPath: metadata.namespace
         - name: DATA_DIR
           value: /var/lib/kargo-azure-receiver
         - name: PEERS
