@@ -13,11 +13,12 @@ import pytest
 import yaml
 
 from e2e.clusters import Cluster
-from e2e.clusters.cluster import MANIFESTS
+from e2e.clusters.cluster import MANIFESTS, NAMESPACE
 from e2e.clusters.user import User
 from e2e.controlplane import CommandError, ControlPlaneError
 from e2e.rights.roles import (
     KARGOS,
+    LEASES,
     OURS,
     PROJECT_SECRETS,
     SYSTEM_SECRETS,
@@ -28,8 +29,11 @@ from e2e.rights.roles import (
 from e2e.rights.scenarios import (
     SCENARIOS,
     Site,
+    a_catch_up,
     a_changed_secret,
     a_changed_secret_of_the_whole_cluster,
+    a_finished_catch_up,
+    a_lost_replica,
     a_merged_pull_request,
     a_promotion_made_later,
     a_push_refreshes,
@@ -52,6 +56,10 @@ NEEDED: dict[Right, Callable[[Site], None]] = {
     Right(OURS, "projectconfigs/status", "patch"): a_url_in_status,
     Right(OURS, "clusterconfigs/status", "patch"): a_url_of_the_whole_cluster_in_status,
     Right(OURS, "events", "create"): an_event_about_a_fault,
+    Right(LEASES, "leases", "list"): a_catch_up,
+    Right(LEASES, "leases", "create"): a_catch_up,
+    Right(LEASES, "leases", "patch"): a_finished_catch_up,
+    Right(LEASES, "leases", "delete"): a_lost_replica,
     Right(KARGOS, "warehouses", "list"): a_push_refreshes,
     Right(KARGOS, "warehouses", "watch"): a_warehouse_made_later,
     Right(KARGOS, "warehouses", "patch"): a_push_refreshes,
@@ -116,18 +124,21 @@ def new_site(
         site.receiver.kill()
         print(site.receiver.process.output())
     cluster.kubectl("delete", "projectconfigs,clusterconfigs", "--all", "-A")
+    cluster.kubectl("delete", "leases", "-n", NAMESPACE, "-l", f"app.kubernetes.io/name={OURS.name}")
 
 
 def test_every_right_of_ours_is_in_the_table(cluster: Cluster) -> None:
-    """No rule of our ClusterRole is superfluous: each is tried below."""
-    assert rights_of(cluster, OURS) == {right for right in NEEDED if right.role is OURS}
+    """No rule of our roles is superfluous: each is tried below."""
+    ours = (OURS, LEASES)
+    given = set().union(*(rights_of(cluster, role) for role in ours))
+    assert given == {right for right in NEEDED if right.role in ours}
 
 
 def test_every_right_of_kargos_is_in_the_table(cluster: Cluster) -> None:
     """What Kargo gives is either tried below, or known not to be used."""
     roles = (KARGOS, PROJECT_SECRETS, SYSTEM_SECRETS)
     given = set().union(*(rights_of(cluster, role) for role in roles))
-    assert given == {right for right in NEEDED if right.role is not OURS} | NOT_USED
+    assert given == {right for right in NEEDED if right.role in roles} | NOT_USED
 
 
 @pytest.mark.parametrize("overlay", ["own-serviceaccount", "standalone"])

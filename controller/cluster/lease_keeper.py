@@ -152,9 +152,9 @@ class LeaseKeeper:
                 by=decision.claim.holder,
             )
             held = decision.claim if mine else None
+        await self._work_on(held, written=decision.claim is not None)
         for name in decision.gone:
             await self._store.remove(name)
-        await self._work_on(held, written=decision.claim is not None)
 
     async def _work_on(self, held: Lease | None, *, written: bool) -> None:
         """Begin, go on with or end the catch-up that JOB's Lease asks of this replica."""

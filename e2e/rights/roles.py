@@ -10,6 +10,7 @@ from e2e.clusters.cluster import NAMESPACE, SERVICE_ACCOUNT, SYSTEM_NAMESPACE
 from e2e.controlplane.waiting import eventually
 
 GROUP = "kargo.akuity.io"
+GROUPS = {"secrets": "", "events": "", "leases": "coordination.k8s.io"}
 
 
 class Role(NamedTuple):
@@ -34,6 +35,7 @@ class Right(NamedTuple):
 
 
 OURS = Role("kargo-azure-receiver")
+LEASES = Role("kargo-azure-receiver-leases", NAMESPACE)
 KARGOS = Role("kargo-external-webhooks-server")
 PROJECT_SECRETS = Role("kargo-project-secrets-reader")
 SYSTEM_SECRETS = Role("kargo-system-resources-reader", SYSTEM_NAMESPACE)
@@ -65,7 +67,7 @@ def allowed(cluster: Cluster, right: Right, project: str) -> bool:
             "user": f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}",
             "resourceAttributes": {
                 "verb": right.verb,
-                "group": "" if resource in ("secrets", "events") else GROUP,
+                "group": GROUPS.get(resource, GROUP),
                 "resource": resource,
                 "subresource": subresource,
                 "namespace": project if right.role == PROJECT_SECRETS else right.role.namespace,

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from e2e.clusters import Cluster
+from e2e.clusters.cluster import NAMESPACE
 from e2e.clusters.user import Operator, User
 from e2e.controlplane.waiting import eventually
 from e2e.demo.events import REGISTRY, acr_push, ping
-from e2e.kargo.project import API_VERSION, image, webhook_path
+from e2e.kargo.project import API_VERSION, REFRESH_ANNOTATION, image, webhook_path
 from e2e.receiver import Answer, ReceiverProcess
 
 START_LIMIT = 6.0
@@ -17,6 +18,8 @@ AT_ONCE = 2.0
 """Seconds until a watched change must be seen. Without a watch the receiver lists again and again, ever more
 seldom: it sees one change in time by chance, and not ``CHANGES`` of them."""
 CHANGES = 4
+LOST_LIMIT = 45.0
+"""Seconds until a replica that does not renew its Lease must be known to be gone; it takes 20."""
 
 SECRET = "the-secret-of-this-scenario"
 PULL_REQUEST = "https://dev.azure.com/kargo-demo/shop/_git/manifests/pullrequest/{}"
@@ -33,7 +36,8 @@ class Site:
         self.operator = Operator(cluster)
         self.repository = user.project
         self.patience = patience
-        self.receiver = ReceiverProcess(kubeconfig, folder, base_url=cluster.base_url)
+        pod = {"POD_NAME": f"receiver-of-{user.project}", "POD_NAMESPACE": NAMESPACE}
+        self.receiver = ReceiverProcess(kubeconfig, folder, base_url=cluster.base_url, environment=pod)
 
     def start(self) -> None:
         """Start the receiver; raises ControlPlaneError if it is not ready soon."""
@@ -177,6 +181,44 @@ def a_promotion_made_later(site: Site) -> None:
         eventually(lambda number=number: site.merges(number), AT_ONCE)  # type: ignore[misc]
 
 
+def a_catch_up(site: Site) -> None:
+    """After an outage, Warehouses are refreshed without a push."""
+    site.set_up(site.user)
+    _lease(site, "gone", holder="")
+    site.start()
+    warehouse = ("warehouse", "app", "-n", site.user.project)
+    site.within(lambda: REFRESH_ANNOTATION in site.cluster.get(*warehouse)["metadata"].get("annotations", {}))
+
+
+def a_finished_catch_up(site: Site) -> None:
+    """Its end is recorded, so that nobody makes it again."""
+    _lease(site, "gone", holder="")
+    site.start()
+    job = ("lease", "kargo-azure-receiver-catch-up", "-n", NAMESPACE)
+    site.within(lambda: "kargo-azure-receiver/finished" in site.cluster.get(*job)["metadata"]["annotations"])
+
+
+def a_lost_replica(site: Site) -> None:
+    """The Lease of a replica that is gone is removed."""
+    _lease(site, "lost", holder="lost")
+    site.start()
+    lease = ("get", "lease", "lost", "-n", NAMESPACE, "--ignore-not-found")
+    eventually(lambda: not site.cluster.kubectl(*lease), LOST_LIMIT)
+
+
+def _lease(site: Site, name: str, *, holder: str) -> None:
+    long_ago = "2026-01-01T00:00:00.000000Z"
+    label = {"app.kubernetes.io/name": "kargo-azure-receiver"}
+    site.cluster.apply(
+        {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": name, "namespace": NAMESPACE, "labels": label},
+            "spec": {"holderIdentity": holder, "acquireTime": long_ago, "renewTime": long_ago},
+        }
+    )
+
+
 def _receivers_made_later(site: Site, owner: User) -> None:
     names = [f"later-{number}" for number in range(CHANGES)]
     site.cluster.apply(*(owner.secret(name, SECRET) for name in names))
@@ -214,4 +256,7 @@ SCENARIOS: tuple[Callable[[Site], None], ...] = (
     a_changed_secret_of_the_whole_cluster,
     a_merged_pull_request,
     a_promotion_made_later,
+    a_catch_up,
+    a_finished_catch_up,
+    a_lost_replica,
 )

@@ -288,6 +288,15 @@ def _caches() -> list[timeseries.Panel]:
             unit="ops",
         ),
         graph(
+            "Catch-ups",
+            "Warehouses still to be refreshed by a catch-up; catch-ups by reason; Leases not renewed.",
+            [
+                (f"sum({P}catch_up_outstanding_warehouses{{{NS}}})", "Warehouses"),
+                (f"sum by (reason) (increase({P}catch_ups_total{{{NS}}}[1h]))", "{{reason}}, within an hour"),
+                (f"sum(increase({P}lease_renew_failures_total{{{NS}}}[1h]))", "not renewed, within an hour"),
+            ],
+        ),
+        graph(
             "Receivers",
             "pending: the Secret is not read yet. faulty: its owner has to mend it.",
             [(f"max by (state) ({P}receivers{{{NS}}})", "{{state}}")],

@@ -123,6 +123,10 @@ def test_neither_true_nor_false(text: str) -> None:
         pytest.param(setting_values.base_url, "https://h:99999/", id="URL with an impossible port"),
         pytest.param(setting_values.base_url, "https://h:port/", id="URL with a port that is no number"),
         pytest.param(setting_values.base_url, "https://[::1/", id="URL with half an address"),
+        pytest.param(setting_values.rate, "0", id="no pace"),
+        pytest.param(setting_values.rate, "20/s", id="pace with a unit"),
+        pytest.param(setting_values.rate, "1001", id="too fast a pace"),
+        pytest.param(setting_values.pod, "Pod_1", id="no name of a Pod"),
     ],
 )
 def test_refused(read: Callable[[str], Any], text: str) -> None:
@@ -168,6 +172,8 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         setting_values.port,
         setting_values.host_and_port,
         setting_values.concurrency,
+        setting_values.rate,
+        setting_values.pod,
         logs.read_level,
         logs.read_format,
         setting_values.namespace,

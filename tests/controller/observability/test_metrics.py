@@ -118,7 +118,7 @@ def test_rates_begin_at_zero() -> None:
         for result in ("persisted", "rejected", "gone", "retried")
     }
     verbs = {labels["verb"] for labels in samples["rest_client_request_duration_seconds_count"]}
-    assert verbs == {"LIST", "WATCH", "GET", "PATCH", "CREATE"}
+    assert verbs == {"LIST", "WATCH", "GET", "PATCH", "CREATE", "DELETE"}
     assert {labels["result"] for labels in samples[f"{PREFIX}_status_writes_total"]} == {
         "written",
         "conflict",

@@ -328,6 +328,43 @@ CASES = [
     ),
     pytest.param(
         Case(
+            "CaughtUp",
+            {
+                ours("catch_ups_total", 'reason="outage"'): "0 1x20",
+                ours("catch_ups_total", 'reason="resumed"'): "0x20",
+            },
+            5,
+            {"severity": "warning", "namespace": "kargo", "reason": "outage"},
+            "What may have been missed is refreshed: outage",
+            "No replica served for more than 30 s (outage), or one was lost with what it had accepted"
+            " (replica_lost). All Warehouses concerned are refreshed once.",
+        ),
+        id="caught-up",
+    ),
+    pytest.param(
+        Case("CaughtUp", {ours("catch_ups_total", 'reason="resumed"'): "0 1x20"}, 5, None), id="resumed"
+    ),
+    pytest.param(
+        Case(
+            "LeaseNotRenewed",
+            {
+                ours("lease_renew_failures_total"): "0+2x40",
+                ours("lease_renew_failures_total", pod="b"): "0x40",
+            },
+            30,
+            {"severity": "warning", "namespace": "kargo"},
+            "Replicas can't renew their Leases",
+            "Webhooks work all the same. But if a replica is lost now, or all are down, what was missed is"
+            " not found out.",
+        ),
+        id="lease-not-renewed",
+    ),
+    pytest.param(
+        Case("LeaseNotRenewed", {ours("lease_renew_failures_total"): "0 3 6 9x30"}, 20, None),
+        id="a-short-outage-of-the-api-server",
+    ),
+    pytest.param(
+        Case(
             "CertificateRefused",
             {ours("certificates_refused_total"): "0 1x20"},
             5,

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from controller.runtime.queue.flows import LOWEST
 from controller.runtime.queue.workqueue import ShutDown
 from tests.support.clock import FakeClock
 from tests.support.queues import Observed, fail, make, take_all
@@ -32,6 +33,16 @@ async def test_row_19_adding_a_key_in_processing_causes_exactly_one_rerun() -> N
     assert len(queue) == 0, "one worker per key"
     queue.done("a")
     assert await take_all(queue) == ["a"]
+
+
+async def test_the_lowest_flow_waits_for_all_others() -> None:
+    """A key of it has its turn once nothing else waits; asked for by an event too, at the event's turn."""
+    queue = make()
+    for key in ("low-1", "low-2", "both"):
+        queue.add(key, (LOWEST, "f"))
+    for key, flow in (("a1", "a"), ("a2", "a"), ("b1", "b"), ("both", "b")):
+        queue.add(key, (flow, "f"))
+    assert await take_all(queue) == ["a1", "b1", "a2", "both", "low-1", "low-2"]
 
 
 async def test_row_19_one_worker_per_key() -> None:
