@@ -25,7 +25,7 @@ from controller.runtime.queue.flows import LOWEST
 
 FLOW = (LOWEST, "catch-up", "")
 LOOKED_AT = 500
-"""Warehouses looked at between two turns of the event loop: about a millisecond."""
+"""Warehouses looked at between two turns of the event loop: some 3 ms."""
 WINDOW_SECONDS = 2.0
 """How many refreshes may be outstanding: as many as are requested in this time."""
 WAIT_SECONDS = 0.1
