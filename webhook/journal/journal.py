@@ -99,6 +99,7 @@ class Journal:
         self._unfinished = Unfinished(most=limits.unfinished, each=limits.project)
         for project, size in file.found.items():
             self._unfinished.hold(project, size)
+        self.identity = file.identity  # tells this journal from every other
         self._reported: dict[str, float] = {}
         """When (monotonic seconds) a trouble was last logged."""
         self.failures = 0
@@ -130,11 +131,6 @@ class Journal:
     def finished(self) -> int:
         """Finished deliveries in the journal."""
         return self._file.finished
-
-    @property
-    def identity(self) -> str:
-        """What tells this journal from every other."""
-        return self._file.identity
 
     @property
     def moved_aside(self) -> int:
