@@ -87,7 +87,7 @@ def hostile(change: str) -> Callable[[Path], None]:
     [
         pytest.param(empty, f"holds no journal: {FILE_NAME} is missing", id="no file"),
         pytest.param(garbage, "file is not a database", id="no database"),
-        pytest.param(newer, "its schema version is 99, this release reads up to 2", id="a later release's"),
+        pytest.param(newer, "its schema version is 99, this release reads up to 3", id="a later release's"),
         pytest.param(no_database, "it is not a regular file", id="a folder"),
         pytest.param(fifo(""), "it is not a regular file", id="a FIFO"),
         pytest.param(fifo("-wal"), "it is not a regular file", id="a FIFO for a log"),
