@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from controller.cli.table import table, write
-from webhook.arrival import CATCH_UP, HTTP
+from webhook.arrival import CATCH_UP, HTTP, UNKNOWN
 from webhook.journal.history import Entry, HistoryError, Query, as_json, entries
 from webhook.journal.reading import ask, when
 from webhook.outcome import Outcome
@@ -48,7 +48,7 @@ def read(folder: Path, query: Query) -> list[Entry]:
 
 def _cells(entry: Entry) -> tuple[str, ...]:
     pushed = entry.outcome not in (Outcome.ANSWERED, Outcome.REFUSED)
-    event = f"{entry.source}/{entry.event}"
+    event = f"{entry.source}/{entry.event}" if entry.source != UNKNOWN else "-"
     return (
         entry.id,
         when(entry.received),

@@ -152,10 +152,7 @@ class Journal:
             await self._commit()
 
     def record(self, arrival: Arrival, matched: int, names: Sequence[str] = ()) -> "asyncio.Future[bool]":
-        """Keep a delivery, with the ``names`` of the first objects it matched.
-
-        The result says whether it is committed; it is never an exception.
-        """
+        """Keep a delivery; the result says whether it is committed, and is never an exception."""
         committed: asyncio.Future[bool] = self._loop.create_future()
         row, project = row_of(arrival, matched, names), project_of(arrival.receiver)
         size = size_of(row)
@@ -176,10 +173,7 @@ class Journal:
             self._write_within(AWAITED_SECONDS)
 
     def finish(self, delivery: str, **how: Unpack[Finished]) -> None:
-        """Note that nothing of a delivery is outstanding any more.
-
-        Written later if it can't be now. No effect on a delivery that was superseded.
-        """
+        """Note that nothing is outstanding. Written later if it can't be now; not for a superseded one."""
         self._end(finished(delivery, **how))
 
     def supersede(self, delivery: str, by: Sequence[str], remarks: Remarks = NO_REMARKS) -> None:
@@ -285,11 +279,8 @@ class Journal:
             rows.append(self._rows.popleft())
             left -= len(rows[-1][0].subjects)
         ends, self._ends = self._ends, []
-        notices = self._notices.take()
-        written = [row for row, _ in rows]
-        result = self._loop.run_in_executor(
-            self._thread, self._file.write, written, ends, self._alive, self._clock.time(), notices
-        )
+        what = [row for row, _ in rows], ends, self._alive, self._clock.time(), self._notices.take()
+        result = self._loop.run_in_executor(self._thread, self._file.write, *what)
         return _Commit(rows, ends, self._alive, result)
 
     def _failed(self, commit: _Commit, error: BaseException) -> None:
