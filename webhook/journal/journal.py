@@ -39,8 +39,7 @@ from webhook.outcome import NO_REMARKS, Finished, Remarkable, Remarks
 __all__ = ["HistoryLimits", "Journal", "JournalError"]
 
 RECORD_SECONDS = 0.1
-"""How long a row waits for others to be written with. Whoever has its answer by then needed no row. A process
-that dies meanwhile leaves the sender without an answer."""
+"""How long a row waits for others to be written with. Whoever has its answer by then needed no row."""
 AWAITED_SECONDS = 0.02
 """The same from the moment on at which an answer waits for the row."""
 NOTICE_SECONDS = 1.0
@@ -203,9 +202,8 @@ class Journal:
             try:
                 found = await self.read(lambda _: self._file.resumable(after, since, now))  # noqa: B023
             except (sqlite3.Error, OSError, msgspec.MsgspecError) as error:
-                # A receiver that can't look back must still look ahead.
                 log.error("journal_not_readable", error=" ".join(str(error).split()))
-                return
+                return  # a receiver that can't look back must still look ahead
             if not found:
                 return
             after = found[-1].seq
