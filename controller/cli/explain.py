@@ -6,7 +6,6 @@ reach it.
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from controller.cli import setting_values
+from controller.cli import cluster
 from controller.cli.explanation import (
     Holdings,
     QuestionError,
@@ -28,23 +27,14 @@ from controller.cli.urls import listing
 from controller.kargo.objects import PROMOTIONS, WAREHOUSES
 from controller.kargo.promotion import decode_promotion
 from controller.runtime.api.client import Client
-from controller.runtime.api.configuration import load_configuration
-from controller.runtime.api.errors import ApiError, ConfigurationError, Forbidden, NotFound
+from controller.runtime.api.errors import Forbidden
 from controller.runtime.api.resource import Resource
-from controller.runtime.clock import SystemClock
 
-MATCHED, FAILED, WRONG_USE, NOTHING_MATCHED = 0, 1, 2, 3
-PAGE = 500
-"""Objects asked for at a time."""
+MATCHED, NOTHING_MATCHED = 0, 3
 LARGEST_PAYLOAD = 2 * 1024 * 1024
 """Bytes, as the receiver takes them."""
 _ANY_BASE_URL = "https://base.invalid"
 """No URL is shown here; with a base URL, a receiver that has not published its URL yet is no problem."""
-
-
-class _Page(msgspec.Struct):
-    items: list[msgspec.Raw] = []
-    metadata: dict[str, Any] = {}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,49 +51,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--receiver", metavar="PROJECT/NAME", help="one receiver (ClusterConfig's: cluster/NAME)"
     )
-    parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="default: table")
-    parser.add_argument("--kubeconfig", metavar="FILE", help="default: as for kubectl [KUBECONFIG]")
-    parser.add_argument(
-        "--system-resources-namespace",
-        metavar="NAMESPACE",
-        help="where the Secrets of ClusterConfig's receivers are "
-        "[SYSTEM_RESOURCES_NAMESPACE; default kargo-system-resources]",
-    )
+    cluster.add_arguments(parser)
 
 
-async def run(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:
+@cluster.command("explain")
+async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Print the explanation.
 
     Returns 0 if something matches, 1 if the cluster can't be read, 2 for wrong use, 3 if nothing matches.
     """
-    try:
-        question = _question(arguments)
-        system = setting_values.namespace(
-            arguments.system_resources_namespace
-            or environ.get("SYSTEM_RESOURCES_NAMESPACE")
-            or "kargo-system-resources"
-        )
-        clock = SystemClock()
-        client = Client(
-            await load_configuration(arguments.kubeconfig or environ.get("KUBECONFIG") or None, clock),
-            clock=clock,
-            user_agent="kargo-azure-receiver",
-        )
-    except (QuestionError, ValueError, ConfigurationError) as error:
-        return _fail(str(error), WRONG_USE)
-    try:
+    question = _question(arguments)
+    system = cluster.setting("system_namespace", arguments, environ)
+    async with cluster.connected(arguments, environ) as client:
         report = await _report(client, question, arguments.namespace, arguments.receiver, system)
-    except QuestionError as error:
-        return _fail(str(error), WRONG_USE)
-    except NotFound as error:
-        return _fail(f"the cluster has no {error.resource}: is Kargo installed in it?", FAILED)
-    except Forbidden as error:
-        where = f"in namespace {error.namespace}" if error.namespace else "in all namespaces"
-        return _fail(f"you lack the right to {error.verb} {error.resource} {where}", FAILED)
-    except ApiError as error:
-        return _fail(str(error), FAILED)
-    finally:
-        await client.close()
     text = json.dumps(report, indent=2) if arguments.output == "json" else "\n".join(lines(report))
     print(text)  # noqa: T201
     return MATCHED if report["matches"] else NOTHING_MATCHED
@@ -154,25 +114,8 @@ async def _report(
 async def _all_or_own(client: Client, resource: Resource, project: str | None) -> list[msgspec.Raw]:
     """List a kind in all Projects, for near misses; in the one asked about where the right ends there."""
     try:
-        return await _list(client, resource, None)
+        return await cluster.every(client, resource)
     except Forbidden:
         if project is None:
             raise
-        return await _list(client, resource, project)
-
-
-async def _list(client: Client, resource: Resource, namespace: str | None) -> list[msgspec.Raw]:
-    found: list[msgspec.Raw] = []
-    token = None
-    while True:
-        raw = await client.list_page(resource, namespace=namespace, limit=PAGE, continue_token=token)
-        page = msgspec.json.decode(raw, type=_Page)
-        found += page.items
-        token = page.metadata.get("continue")
-        if not token:
-            return found
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"kargo-azure-receiver explain: {message}", file=sys.stderr)  # noqa: T201
-    return code
+        return await cluster.every(client, resource, project)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from controller.cli.cluster import WRONG_USE, CommandError
 from controller.cli.urls import Row
 from controller.kargo.objects import Target, decode_parts, field, items
 from controller.kargo.promotion import Promotion
@@ -30,8 +31,11 @@ _REGISTRY = re.compile(r"(?:oci://|https?://)?([^/]+\.azurecr\.[a-z]+(?::\d+)?/.
 _SCP = re.compile(r"[\w-]+@[\w.-]+:")
 
 
-class QuestionError(Exception):
+class QuestionError(CommandError):
     """The question can't be understood; the message is one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, WRONG_USE)
 
 
 class Subscription(NamedTuple):

@@ -5,16 +5,18 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from e2e.demo.events import (
-    OCI,
-    REGISTRY,
-    REPOSITORY,
-    acr_push,
-    ado_push,
+from e2e.demo.events import PULL_REQUESTS, REGISTRY, REPOSITORY, acr_push, ado_push, ping
+from webhook.payloads.samples import (
+    ACR_HEADERS,
+    ADO_HEADERS,
+    CLOUD_EVENT_HEADERS,
+    EVENT_GRID_HEADERS,
+    ORIGIN_HEADERS,
+    VALIDATION_HEADERS,
     cloud_event_push,
     event_grid_push,
     event_grid_validation,
-    ping,
+    image_push,
     pull_request,
 )
 
@@ -25,11 +27,6 @@ GUARDED = "azure-guarded"
 
 USERNAME = "azure-devops"
 
-# What the senders call themselves; a hint only, since neither documents it.
-_ACR = {"User-Agent": "AzureContainerRegistry/1.0"}
-_ADO = {"User-Agent": "VSServices/20.263.37013.1"}
-
-_EVENT_GRID_ORIGIN = "eventgrid.azure.net"
 _GUESTBOOK = frozenset({"guestbook", "storefront"})
 _STOREFRONT = frozenset({"storefront"})
 _MANIFESTS = frozenset({"manifests-https", "manifests-ssh"})
@@ -68,27 +65,27 @@ def _registry() -> list[Event]:
         Event(
             "the button Ping",
             ping(),
-            _ACR,
+            ACR_HEADERS,
             {"msg": "ping event received, webhook is configured correctly"},
         ),
         Event(
             f"docker push {REGISTRY}/guestbook:v1.2.3",
             acr_push("guestbook", "v1.2.3"),
-            _ACR,
+            ACR_HEADERS,
             _refreshed(2),
             _GUESTBOOK,
         ),
         Event(
             f"helm push storefront-0.4.0.tgz oci://{REGISTRY}/charts",
-            acr_push("charts/storefront", "0.4.0", OCI),
-            _ACR,
+            image_push(f"{REGISTRY}/charts/storefront:0.4.0", chart=True),
+            ACR_HEADERS,
             _refreshed(1),
             _STOREFRONT,
         ),
         Event(
             f"docker push {regional}/guestbook:v1.2.4",
-            acr_push("guestbook", "v1.2.4", host=regional),
-            _ACR,
+            image_push(f"{regional}/guestbook:v1.2.4"),
+            ACR_HEADERS,
             _refreshed(2),
             _GUESTBOOK,
         ),
@@ -97,18 +94,24 @@ def _registry() -> list[Event]:
 
 def _devops() -> list[Event]:
     return [
-        Event(f"git push {REPOSITORY} main", ado_push(REPOSITORY, "main"), _ADO, _refreshed(2), _MANIFESTS),
+        Event(
+            f"git push {REPOSITORY} main",
+            ado_push(REPOSITORY, "main"),
+            ADO_HEADERS,
+            _refreshed(2),
+            _MANIFESTS,
+        ),
         Event(
             "pull request 41 is merged, on which a Promotion waits",
-            pull_request(41, status="completed"),
-            _ADO,
+            pull_request(f"{PULL_REQUESTS}/41"),
+            ADO_HEADERS,
             _refreshed(1, "promotion"),
             frozenset({"prod-eu.01k3zv7q8m5t2r9xwbn4c6d0ef.5f2a9c1"}),
         ),
         Event(
             "pull request 42 is abandoned, on which another one waits",
-            pull_request(42, status="abandoned"),
-            _ADO,
+            pull_request(f"{PULL_REQUESTS}/42", "abandoned"),
+            ADO_HEADERS,
             _refreshed(1, "promotion"),
             frozenset({"prod-us.01k3zv9c4h7p1s8yqdm2a5g6kj.5f2a9c1"}),
         ),
@@ -117,32 +120,34 @@ def _devops() -> list[Event]:
 
 def _event_grid() -> list[Event]:
     code = str(uuid.uuid4()).upper()
-    cloud_event = {"Content-Type": "application/cloudevents+json; charset=utf-8"}
     return [
         Event(
             "validation of the URL, Event Grid schema (a code by POST)",
             event_grid_validation(code),
-            {"aeg-event-type": "SubscriptionValidation"},
+            VALIDATION_HEADERS,
             {"validationResponse": code},
         ),
         Event(
             "ImagePushed guestbook:v1.2.5, Event Grid schema",
-            event_grid_push("guestbook", "v1.2.5"),
-            {"aeg-event-type": "Notification"},
+            event_grid_push(f"{REGISTRY}/guestbook:v1.2.5"),
+            EVENT_GRID_HEADERS,
             _refreshed(2),
             _GUESTBOOK,
         ),
         Event(
             "validation of the URL, CloudEvents (OPTIONS)",
             None,
-            {"WebHook-Request-Origin": _EVENT_GRID_ORIGIN},
+            ORIGIN_HEADERS,
             {},
-            answer_headers={"WebHook-Allowed-Origin": _EVENT_GRID_ORIGIN, "WebHook-Allowed-Rate": "*"},
+            answer_headers={
+                "WebHook-Allowed-Origin": ORIGIN_HEADERS["WebHook-Request-Origin"],
+                "WebHook-Allowed-Rate": "*",
+            },
         ),
         Event(
             "ImagePushed charts/storefront:0.5.0, CloudEvents",
-            cloud_event_push("charts/storefront", "0.5.0"),
-            {**cloud_event, "aeg-event-type": "Notification"},
+            cloud_event_push(f"{REGISTRY}/charts/storefront:0.5.0"),
+            CLOUD_EVENT_HEADERS,
             _refreshed(1),
             _STOREFRONT,
         ),
@@ -155,7 +160,7 @@ def _guarded(password: str, authorization: str) -> list[Event]:
         Event(
             "a git push without it",
             ado_push(REPOSITORY, "main"),
-            _ADO,
+            ADO_HEADERS,
             {"error": "the receiver demands an Authorization header, which is missing or wrong"},
             receiver=GUARDED,
             status=401,
@@ -164,7 +169,7 @@ def _guarded(password: str, authorization: str) -> list[Event]:
         Event(
             "a git push with basic authentication, which Azure DevOps offers",
             ado_push(REPOSITORY, "main"),
-            {**_ADO, "Authorization": f"Basic {basic}"},
+            {**ADO_HEADERS, "Authorization": f"Basic {basic}"},
             _refreshed(2),
             _MANIFESTS,
             GUARDED,
@@ -172,7 +177,7 @@ def _guarded(password: str, authorization: str) -> list[Event]:
         Event(
             "a docker push with a custom header, which ACR and Event Grid offer",
             acr_push("guestbook", "v1.2.6"),
-            {**_ACR, "Authorization": authorization},
+            {**ACR_HEADERS, "Authorization": authorization},
             _refreshed(2),
             _GUESTBOOK,
             GUARDED,

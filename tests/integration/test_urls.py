@@ -109,11 +109,11 @@ def test_a_missing_right_to_secrets_is_said_beside_the_receiver(
 def test_a_missing_right_to_configs_is_one_line(
     new_project: Callable[..., Project], control_plane: ControlPlane
 ) -> None:
-    """Who may read nothing is told which verb and resource are missing; exit code 2."""
+    """Who may read nothing is told which verb and resource are missing; exit code 1."""
     project = new_project().create()
     control_plane.kubectl("create", "serviceaccount", "nobody", "-n", project.name)
     done = urls(control_plane.kubeconfig_for("nobody", project.name), "-n", project.name)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         "kargo-azure-receiver urls: you lack the right to list projectconfigs.kargo.akuity.io "
         f"in namespace {project.name}\n"

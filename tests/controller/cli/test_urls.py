@@ -80,9 +80,9 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n"
 async def test_an_answer_that_is_no_list_is_one_line(
     script: Script, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 2, and no traceback."""
+    """Exit code 1, and no traceback."""
     async with ApiServer(script) as server:
-        assert await run(_kubeconfig(tmp_path, server.port)) == 2
+        assert await run(_kubeconfig(tmp_path, server.port)) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("kargo-azure-receiver urls: ")
     assert words in line

@@ -1,0 +1,141 @@
+"""The cluster as the commands read it: with the rights of whoever calls them, and one line for each fault."""
+
+import argparse
+import contextlib
+import functools
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from typing import Any
+
+import msgspec
+
+from controller.cli import settings
+from controller.runtime.api.client import Client
+from controller.runtime.api.configuration import load_configuration
+from controller.runtime.api.errors import (
+    UNDECODABLE,
+    ApiError,
+    ConfigurationError,
+    Forbidden,
+    NotFound,
+)
+from controller.runtime.api.resource import Resource
+from controller.runtime.api.wire import parse_page
+from controller.runtime.clock import SystemClock
+
+FAILED, WRONG_USE = 1, 2
+PAGE = 500
+"""Objects asked for at a time."""
+
+
+class CommandError(Exception):
+    """A command can't do what it was asked; the message is one line."""
+
+    def __init__(self, message: str, code: int = FAILED) -> None:
+        super().__init__(message)
+        self.code = code
+        """What the process exits with."""
+
+
+Command = Callable[[argparse.Namespace, Mapping[str, str]], Coroutine[Any, Any, int]]
+
+
+def command(name: str) -> Callable[[Command], Callable[..., Coroutine[Any, Any, int]]]:
+    """Make a command of a function: what it raises as CommandError is printed, and decides the exit code."""
+
+    def decorate(work: Command) -> Callable[..., Coroutine[Any, Any, int]]:
+        @functools.wraps(work)
+        async def run(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:
+            try:
+                return await work(arguments, environ)
+            except CommandError as error:
+                print(f"kargo-azure-receiver {name}: {error}", file=sys.stderr)  # noqa: T201
+                return error.code
+
+        return run
+
+    return decorate
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that every command has which reads a cluster."""
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="default: table")
+    parser.add_argument(
+        "--kubeconfig", dest="KUBECONFIG", metavar="FILE", help="default: as for kubectl [KUBECONFIG]"
+    )
+    parser.add_argument(
+        "--system-resources-namespace",
+        dest="SYSTEM_RESOURCES_NAMESPACE",
+        metavar="NAMESPACE",
+        help="where the Secrets of ClusterConfig's receivers are "
+        "[SYSTEM_RESOURCES_NAMESPACE; default kargo-system-resources]",
+    )
+
+
+def add_base_url(parser: argparse.ArgumentParser) -> None:
+    """Add ``--base-url``."""
+    parser.add_argument(
+        "--base-url",
+        dest="EXTERNAL_WEBHOOK_SERVER_BASE_URL",
+        metavar="URL",
+        help="public base URL; default: the one found in status [EXTERNAL_WEBHOOK_SERVER_BASE_URL]",
+    )
+
+
+def setting(name: str, arguments: argparse.Namespace, environ: Mapping[str, str]) -> str:
+    """Read a field of Settings as ``run`` does; empty if it is not set. Raises CommandError."""
+    try:
+        return str(settings.read_one(name, arguments, environ) or "")
+    except settings.SettingsError as error:
+        raise CommandError(str(error), WRONG_USE) from error
+
+
+@contextlib.asynccontextmanager
+async def connected(arguments: argparse.Namespace, environ: Mapping[str, str]) -> AsyncIterator[Client]:
+    """Yield a client for the cluster that flags and environment name.
+
+    Raises CommandError for a configuration that can't be used, and for any fault of the API that is raised
+    meanwhile.
+    """
+    clock = SystemClock()
+    try:
+        configuration = await load_configuration(setting("kubeconfig", arguments, environ) or None, clock)
+        client = Client(configuration, clock=clock, user_agent="kargo-azure-receiver")
+    except ConfigurationError as error:
+        raise CommandError(str(error), WRONG_USE) from error
+    try:
+        yield client
+    except (ApiError, *UNDECODABLE) as error:
+        raise CommandError(explained(error)) from error
+    finally:
+        await client.close()
+
+
+def explained(error: Exception) -> str:
+    """Return one line for a fault of the API: an ApiError, or one that UNDECODABLE names."""
+    if isinstance(error, Forbidden):
+        where = f"in namespace {error.namespace}" if error.namespace else "in all namespaces"
+        return f"you lack the right to {error.verb} {error.resource} {where}"
+    if isinstance(error, NotFound) and error.verb == "list":
+        return f"the cluster has no {error.resource}: is Kargo installed in it?"
+    if isinstance(error, ApiError):
+        return str(error)
+    return f"the answer is not one of the Kubernetes API (a proxy's page?): {error}"
+
+
+async def every(client: Client, resource: Resource, namespace: str | None = None) -> list[msgspec.Raw]:
+    """List all objects of a kind, page by page; in all namespaces without ``namespace``.
+
+    Raises ApiError, or what UNDECODABLE names for a list that is none.
+    """
+    found: list[msgspec.Raw] = []
+    token = None
+    while True:
+        page = parse_page(
+            await client.list_page(resource, namespace=namespace, limit=PAGE, continue_token=token)
+        )
+        found += page.items or ()
+        token = page.token
+        if not token:
+            return found
