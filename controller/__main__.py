@@ -16,6 +16,7 @@ import uvloop
 from controller.application.application import serve
 from controller.cli import deliveries as history
 from controller.cli import explain as explain_command
+from controller.cli import send as send_command
 from controller.cli import settings
 from controller.cli import urls as urls_command
 from controller.cli.settings import SettingsError
@@ -115,6 +116,12 @@ def parser() -> argparse.ArgumentParser:
         description="Explain what an event would refresh, read from the cluster; exit code 3 if nothing.",
     )
     explain_command.add_arguments(explaining)
+    sending = commands.add_parser(
+        "send",
+        help="send what Azure would send, to test the whole way",
+        description="Send an event to a receiver; exit code 0 for a 2xx, 1 for any other answer or none.",
+    )
+    send_command.add_arguments(sending)
     past = commands.add_parser(
         "deliveries",
         help="list what came in, from a data folder",
@@ -131,6 +138,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(arguments)
     if arguments.command == "urls":
         return asyncio.run(urls_command.run(arguments))
+    if arguments.command == "send":
+        return asyncio.run(send_command.run(arguments))
     if arguments.command == "explain":
         return asyncio.run(explain_command.run(arguments))
     return history.run(arguments)

@@ -3,6 +3,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -14,6 +15,9 @@ from controller.observability import logs
 
 DEFAULT_CONCURRENCY = 64
 """Patches in flight. More gain nothing, and delay an event beside a fan-out: docs/performance.md."""
+
+_RECEIVER_PATH = re.compile("azure/[0-9a-f]{64}")
+"""A credential: argparse repeats what it does not know."""
 
 
 class SettingsError(ValueError):
@@ -197,7 +201,7 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the error and exit with 2."""
-        line = " ".join(message.split())
+        line = _RECEIVER_PATH.sub("azure/…", " ".join(message.split()))
         self.exit(2, f"{self.prog}: {line if len(line) <= 200 else line[:199] + '…'}\n")
 
 
