@@ -8,11 +8,12 @@ from prometheus_client import CollectorRegistry
 
 from controller.runtime.clock import SystemClock
 from tests.support.background import Background
-from webhook.admin.deliveries import Delivery, HistoryError, Query, Summary
+from webhook.admin.deliveries import Delivery, Query, Summary
 from webhook.admin.deliveries import Subject as ShownSubject
 from webhook.admin.fleet import Fleet, fleet
 from webhook.admin.ports import Cache, JournalState, Pickup, Queue, ReceiverState, Subject
 from webhook.admin.server import AdminServer
+from webhook.journal.reading import HistoryError
 
 NOW = datetime.now(UTC)
 
@@ -29,6 +30,8 @@ def delivery(number: int, **fields: object) -> Delivery:
         "outcome": "refreshed",
         "sender_id": f"0f6c1a70-{number:04}",
         "subjects": (ShownSubject("image", "kargodemo.azurecr.io/guestbook"),),
+        "code": 200,
+        "refs": ("v1.2.3",),
         "matched": 2,
         "refreshed": 2,
         "seconds": 0.021,
@@ -95,12 +98,13 @@ class FakeHistory:
         self._check()
         return next((each for each in self.kept if each.id == delivery), None)
 
-    async def summaries(self, since: datetime) -> Mapping[str, Summary]:
+    async def summaries(self, now: datetime) -> Mapping[str, Summary]:
         self._check()
         found: dict[str, Summary] = {}
         for each in self.kept:
             before = found.get(each.receiver, Summary(each.received, each.received, {}))
-            before.answers[each.outcome] = before.answers.get(each.outcome, 0) + 1
+            code = str(each.code)
+            before.answers[code] = before.answers.get(code, 0) + 1
             found[each.receiver] = before
         return found
 

@@ -24,6 +24,11 @@ class Target(msgspec.Struct, rename="camel", frozen=True):
     name: str
     pickup: Pickup = Pickup.UNKNOWN
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Namespace and name."""
+        return self.namespace, self.name
+
 
 class NearMiss(msgspec.Struct, rename="camel", frozen=True):
     """An object that it nearly matched."""
@@ -50,23 +55,26 @@ class Delivery(msgspec.Struct, rename="camel", frozen=True):
     """Status of the answer; 0 if it is not known."""
     reason: str = ""
     """Why it was refused or ignored."""
-    transport: str = "http"
+    via: str = "http"
+    """``http``, ``queue``, ``again`` or ``catch-up``."""
+    repeats: str = ""
+    """Id of the delivery that this one dispatched anew."""
     sender_id: str = ""
     delivery_count: int | None = None
     subjects: tuple[Subject, ...] = ()
-    tag: str = ""
-    digest: str = ""
     refs: tuple[str, ...] = ()
+    """Tags, digests, Git refs."""
     matched: int = 0
     refreshed: int = 0
     rejected: int = 0
     seconds: float | None = None
     """From its arrival until nothing of it was outstanding."""
-    superseded_by: tuple[str, ...] = ()
     targets: tuple[Target, ...] = ()
     targets_now: bool = False
     """Whether they are what it would match now, since what it matched is not kept."""
     near_misses: tuple[NearMiss, ...] = ()
+    near_note: str = ""
+    """Why there was no look for near misses, or none to the end."""
     replica: str = ""
     """Which replica received it."""
 
@@ -77,7 +85,7 @@ class Summary(msgspec.Struct, rename="camel", frozen=True):
     last_delivery: datetime | None = None
     last_success: datetime | None = None
     answers: dict[str, int] = {}
-    """Of the last 24 hours: how many of each outcome or status."""
+    """Of the last 24 hours: how many of each status."""
 
 
 class Query(NamedTuple):
@@ -86,6 +94,8 @@ class Query(NamedTuple):
     receiver: str = ""
     repository: str = ""
     """A part of a repository's URL."""
+    text: str = ""
+    """In id, receiver, sender's id, repositories, refs, names or reason."""
     outcome: str = ""
     before: float | None = None
     """Received earlier than this Unix time, or at the same and with a lesser id than ``before_id``."""
@@ -102,9 +112,5 @@ class History(Protocol):
     async def delivery(self, delivery: str) -> Delivery | None:
         """Return one delivery with all that is known of it."""
 
-    async def summaries(self, since: datetime) -> Mapping[str, Summary]:
-        """Return each receiver's summary, its answers counted from ``since`` on."""
-
-
-class HistoryError(Exception):
-    """The history can't be read; the message is one line."""
+    async def summaries(self, now: datetime) -> Mapping[str, Summary]:
+        """Return each receiver's summary, its answers those of the 24 hours before ``now``."""

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from tornado import web
 
 from webhook.admin.deliveries import Query
+from webhook.outcome import Outcome
 
 ROWS = 50
 """Deliveries on a page."""
@@ -39,10 +40,14 @@ def deliveries(handler: web.RequestHandler, *, limit: int = ROWS) -> Query:
         moment = math.nan
     if moment is not None and not math.isfinite(moment):
         raise refused("before must be a Unix time in seconds")
+    outcome = text(handler, "outcome")
+    if outcome and outcome not in list(Outcome):
+        raise refused(f"outcome must be one of {', '.join(Outcome)}")
     return Query(
         receiver=text(handler, "receiver"),
         repository=text(handler, "repository"),
-        outcome=text(handler, "outcome"),
+        text=text(handler, "text"),
+        outcome=outcome,
         before=moment,
         before_id=text(handler, "before_id"),
         limit=limit,

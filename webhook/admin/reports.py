@@ -1,13 +1,14 @@
 """What one replica knows, as ``/api`` answers it and as the replicas tell each other."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from controller.runtime.clock import Clock
-from webhook.admin.deliveries import Delivery, History, HistoryError, Query, Summary, Target
+from webhook.admin.deliveries import Delivery, History, Query, Summary, Target
 from webhook.admin.ports import Cache, JournalState, Program, Queue, ReceiverState
+from webhook.journal.reading import HistoryError
 
 MOST_RECEIVERS = 10_000
 """Receivers in one report, some 300 bytes each."""
@@ -15,7 +16,6 @@ MOST_TARGETS = 100
 """Objects that are listed for one delivery."""
 LATEST = 10
 """Deliveries on the first page."""
-DAY = timedelta(hours=24)
 
 
 class Receiver(msgspec.Struct, rename="camel", frozen=True):
@@ -152,7 +152,7 @@ class Reporter:
 
     async def _summaries(self) -> tuple[dict[str, Summary], str]:
         try:
-            return dict(await self._history.summaries(self.now() - DAY)), ""
+            return dict(await self._history.summaries(self.now())), ""
         except HistoryError as error:
             return {}, str(error)
 

@@ -60,6 +60,12 @@ def bare(url: str) -> str:
     return url.removeprefix("https://")
 
 
+def short_ref(ref: str) -> str:
+    """Return a tag, a Git ref without ``refs/heads/``, or the beginning of a digest."""
+    short = ref.removeprefix("refs/heads/")
+    return short[:19] + "…" if short.startswith("sha256:") else short
+
+
 def when(moment: datetime | None, now: datetime, never: str = "never") -> str:
     """Return HTML: a time as its distance from ``now``, with the exact time on hover."""
     if moment is None:

@@ -1,4 +1,4 @@
-"""States as the page shows them: a colour and a word. Every function's result is HTML."""
+"""States as the page shows them: a colour and a word. Every function's text is HTML."""
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -21,6 +21,8 @@ _COLOURS = {
     Outcome.PARTLY_REJECTED: BAD,
     Outcome.REJECTED: BAD,
     Outcome.SUPERSEDED: QUIET,
+    Outcome.ANSWERED: QUIET,
+    Outcome.REFUSED: BAD,
 }
 _OUTCOMES = {
     Outcome.REFRESHED: "The API server has stored the refresh of everything that it matched.",
@@ -29,6 +31,8 @@ _OUTCOMES = {
     Outcome.PARTLY_REJECTED: "The API server refused some of the refreshes for good.",
     Outcome.REJECTED: "The API server refused all of the refreshes for good.",
     Outcome.SUPERSEDED: "A later delivery for the same repository carries what was outstanding.",
+    Outcome.ANSWERED: "It asks for no refresh: a ping, a handshake, or an event of another type.",
+    Outcome.REFUSED: "It was answered with an error.",
 }
 _SENDERS = {ACR: "ACR", AZURE_DEVOPS: "Azure DevOps", EVENT_GRID: "Event Grid"}
 _PICKUPS = {
@@ -63,9 +67,9 @@ def meaning(delivery: Delivery) -> str:
 
 
 def answered(what: str, how_many: int) -> str:
-    """Return how many deliveries had one outcome or status."""
-    colour = _code_colour(int(what)) if what.isdecimal() and len(what) == 3 else _COLOURS.get(what, QUIET)
-    return f'<span class="answer {colour}"><b>{how_many:,}</b> {escape(spaced(what))}</span>'
+    """Return how many deliveries were answered with a status."""
+    colour = _code_colour(int(what)) if what.isdecimal() and len(what) == 3 else QUIET
+    return f'<span class="answer {colour}"><b>{how_many:,}</b> &times; {escape(what)}</span>'
 
 
 def status(code: int) -> str:
@@ -88,6 +92,11 @@ def sender(source: str) -> str:
     return _SENDERS.get(source, spaced(source))
 
 
+def is_receiver(name: str) -> bool:
+    """Return whether a delivery came to a receiver, and not from a queue."""
+    return "/" in name and ":" not in name
+
+
 def spaced(word: str) -> str:
     """Return a word without underscores."""
     return word.replace("_", " ")
@@ -99,7 +108,7 @@ def _code_colour(code: int) -> str:
     return GOOD if code < 202 else WAIT if code < 400 else BAD
 
 
-WORDS: Mapping[str, Callable[..., str]] = {
+WORDS: Mapping[str, Callable[..., str | bool]] = {
     "pill": pill,
     "state_of": state,
     "outcome_of": outcome,
@@ -108,6 +117,7 @@ WORDS: Mapping[str, Callable[..., str]] = {
     "status_of": status,
     "pickup_of": pickup,
     "sender": sender,
+    "is_receiver": is_receiver,
     "spaced": spaced,
 }
 """What the templates call."""

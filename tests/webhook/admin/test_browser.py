@@ -69,8 +69,9 @@ def test_hostile_text_is_shown_harmlessly(browser: Browser, text: str) -> None:
     shown = delivery(
         0,
         event=text,
-        tag=text,
-        digest=text,
+        repeats=text,
+        near_note=text,
+        via=text,
         refs=(text, text),
         sender_id=text,
         reason=text,

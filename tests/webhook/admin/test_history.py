@@ -10,11 +10,13 @@ import pytest
 
 from tests.support.deliveries import arrival
 from tests.support.journal import NOW, finish, opened
-from webhook.admin.deliveries import HistoryError, Query
+from webhook.admin.deliveries import Query
 from webhook.admin.history import JournalHistory
+from webhook.journal.reading import HistoryError
 from webhook.journal.schema import FILE_NAME
+from webhook.outcome import NearMiss, NearMisses, Remarks
 
-SINCE = datetime.fromtimestamp(NOW - 100, UTC)
+NOW_UTC = datetime.fromtimestamp(NOW, UTC)
 
 
 @contextlib.asynccontextmanager
@@ -31,7 +33,8 @@ async def history(folder: Path | None) -> AsyncIterator[JournalHistory]:
             if number:
                 finish(journal, each.id)
         await journal.record(arrival("twin", receiver="b/two", received=NOW - 200), 0)
-        journal.finish("twin", matched=0, persisted=0, rejected=0, seconds=0.1)
+        remarks = Remarks(200, near_misses=NearMisses((NearMiss("b/near", "k", "another host"),), "busy"))
+        journal.finish("twin", matched=0, persisted=0, rejected=0, seconds=0.1, remarks=remarks)
         await journal.record(arrival("last", receiver="c/three", received=NOW - 900), 1)
         while journal.finished < 5:
             await journal.record(arrival(f"w{journal.finished}", receiver="w/w", received=0.0), 1)
@@ -57,6 +60,7 @@ async def test_deliveries_are_found(folder: Path | None) -> None:
         assert await ids(shown, Query(outcome="unmatched")) == ["twin"]
         assert await ids(shown, Query(outcome="pending", receiver="b/two")) == ["d0"]
         assert await ids(shown, Query(repository="https://DEV.azure.com/o/p")) == ["d1"]
+        assert await ids(shown, Query(text="SENDER'S TWIN")) == ["twin"]
         assert await ids(shown, Query(repository='["git')) == []
         page = await shown.deliveries(Query(limit=5))
         rest = Query(before=page[-1].unix, before_id=page[-1].id)
@@ -84,17 +88,21 @@ async def test_one_delivery_is_found(folder: Path | None) -> None:
         assert [each.url for each in one.subjects] == ["https://dev.azure.com/O/P/_git/Repo"]
         assert (one.outcome, one.refreshed, one.seconds) == ("refreshed", 1, 0.5)
         assert await shown.delivery("none") is None
+        twin = await shown.delivery("twin")
+        assert twin is not None
+        (near,) = twin.near_misses
+        assert (near.namespace, near.name, near.why, twin.near_note) == ("b", "near", "another host", "busy")
 
 
 async def test_receivers_are_summed_up(folder: Path | None) -> None:
-    """Last delivery, last success, and the outcomes of the time asked for."""
+    """Last delivery, last success, and how the last 24 hours were answered."""
     async with history(folder) as shown:
-        found = await shown.summaries(SINCE)
+        found = await shown.summaries(NOW_UTC)
         two = found["b/two"]
         assert two.last_delivery is not None
         assert two.last_success is not None
         assert (two.last_delivery.timestamp(), two.last_success.timestamp()) == (NOW, NOW - 100)
-        assert two.answers == {"pending": 1, "refreshed": 1}
+        assert two.answers == {"200": 1}
         assert found["c/three"].last_success is None
         assert found["c/three"].answers == {}
 
@@ -104,7 +112,7 @@ async def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     async with history(tmp_path) as shown:
         with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
             database.execute("ALTER TABLE delivery RENAME TO gone")
-        with pytest.raises(HistoryError, match="the history can't be read: no such table: delivery"):
+        with pytest.raises(HistoryError, match=r"^cannot read .*it holds no table of deliveries$"):
             await shown.deliveries(Query())
         with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
             database.execute("ALTER TABLE gone RENAME TO delivery")

@@ -146,9 +146,7 @@ def test_a_delivery_shows_what_became_of_it() -> None:
     program.targets = [("Warehouse", "kargo-demo", "here"), ("Warehouse", "kargo-demo", "there")]
     program.pickups = {"there": Pickup.WAITING}
     near = NearMiss("the same name in another registry", "kargo-demo", "mirror", "other.azurecr.io/guestbook")
-    full = delivery(
-        0, tag="v7", digest="sha256:abc", refs=("refs/heads/main",), near_misses=(near,), code=200
-    )
+    full = delivery(0, refs=("v7", "sha256:abc", "refs/heads/main"), near_misses=(near,), code=200)
 
     async def test(get: Get) -> None:
         page = (await get("/deliveries/d-00000")).body.decode()
@@ -176,7 +174,7 @@ def test_api_shows_the_same() -> None:
     async def test(get: Get) -> None:
         found = (await get("/api/")).json
         assert found["receivers"][0]["state"]["name"] == "kargo-demo/azure"
-        assert found["receivers"][0]["summary"]["answers"] == {"refreshed": 1}
+        assert found["receivers"][0]["summary"]["answers"] == {"200": 1}
         assert found["journal"]["kept"] == 10_000
         assert [each["id"] for each in found["latest"]] == ["d-00000"]
         assert (await get("/api/receivers/kargo-demo/azure")).json["deliveries"][0]["matched"] == 2
