@@ -48,7 +48,7 @@ class Watching:
 
 @pytest.mark.limit(60)
 async def test_refused_secrets_cost_at_most_40_requests_a_second() -> None:
-    """200 are each tried again within 6 s, so 1,000 within 30 s; a newcomer is read at once."""
+    """200 are each tried again within 7.5 s (a turn each, and jitter), 1,000 within 30 s; a newcomer is read at once."""
     site = Watching()
     refs = [(f"p-{number}", "s") for number in range(REFUSED)]
     site.api.refused = {namespace for namespace, _ in refs}
@@ -69,7 +69,7 @@ async def test_refused_secrets_cost_at_most_40_requests_a_second() -> None:
         times = [at for at, _ in site.api.lists]
         assert most_within(times, 1.0) <= RATE
         assert len(times) > 30 * (times[-1] - times[0])
-        assert {ref for at, ref in site.api.lists if at >= times[-1] - 6.5} >= set(refs)
+        assert {ref for at, ref in site.api.lists if at >= times[-1] - 7.5} >= set(refs)
 
 
 async def test_refused_secrets_that_come_later_cost_no_more() -> None:
