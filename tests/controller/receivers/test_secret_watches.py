@@ -48,7 +48,7 @@ class Watching:
 
 @pytest.mark.limit(60)
 async def test_refused_secrets_cost_at_most_40_requests_a_second() -> None:
-    """200 are each tried again within 7.5 s (a turn each, and jitter), 1,000 within 30 s; a newcomer is read at once."""
+    """200 are each tried again within 7.5 s, so 1,000 within 30 s; a newcomer is read at once."""
     site = Watching()
     refs = [(f"p-{number}", "s") for number in range(REFUSED)]
     site.api.refused = {namespace for namespace, _ in refs}
