@@ -1,6 +1,7 @@
 """Builds what keeps this replica's Lease and makes catch-ups, unless settings or surroundings rule it out."""
 
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -9,14 +10,17 @@ from controller.application.informers import Informers
 from controller.cli.settings import Settings
 from controller.cluster.access import AccessReviewer
 from controller.cluster.lease_keeper import LeaseKeeper
-from controller.cluster.leases import LeaseStore
-from controller.cluster.replicas import EXPIRY_SECONDS
+from controller.cluster.leases import LeaseStore, timestamp
+from controller.cluster.replicas import EXPIRY_SECONDS, LOST, OUTAGE, Job
 from controller.observability.metrics import Metrics
 from controller.refreshing.catch_up import CatchUp
 from controller.refreshing.refresher import Refresher
 from controller.runtime.api.client import Client
 from controller.runtime.clock import Clock
+from webhook.arrival import CATCH_UP, Arrival
+from webhook.endpoint import new_id
 from webhook.journal.journal import Journal
+from webhook.outcome import Outcome
 
 log = structlog.get_logger()
 
@@ -45,6 +49,7 @@ def lease_keeper(
         refreshed=informers.refreshed,
         clock=clock,
         rate=options.catch_up_rate,
+        record=partial(_note, journal, clock),
     )
     export_catch_up(metrics, catch_up)
     return LeaseKeeper(
@@ -58,3 +63,14 @@ def lease_keeper(
         claimed=lambda reason: metrics.catch_ups.labels(reason).inc(),
         failed=metrics.lease_failures.inc,
     )
+
+
+_BECAUSE = {OUTAGE: "no replica was serving", LOST: "a replica was lost with what it owed"}
+
+
+def _note(journal: Journal, clock: Clock, job: Job, count: int) -> None:
+    """Have the history show a catch-up that has ended."""
+    arrival = Arrival(new_id(), source=CATCH_UP, event=CATCH_UP, received=clock.time(), via=CATCH_UP)
+    when = f"from {timestamp(job.since)} to {timestamp(job.until)}"
+    reason = f"catch-up, because {_BECAUSE[job.reason]} {when}: {count} Warehouses"
+    journal.note(arrival, outcome=Outcome.REFRESHED, reason=reason, matched=count)

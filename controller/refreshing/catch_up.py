@@ -53,7 +53,7 @@ class CatchUp:
         """Take ``rate``: refreshes a second.
 
         ``refreshed`` returns the Unix time of a target's last refresh by whomever; ``record`` is called when
-        a catch-up begins, with the number of its Warehouses.
+        a catch-up has ended, with the number of its Warehouses.
         """
         self._warehouses = warehouses
         self._receivers = receivers
@@ -72,7 +72,6 @@ class CatchUp:
         """
         targets = await self._targets(job)
         self.outstanding = len(targets)
-        self._record(job, len(targets))
         log.info("catch_up_started", reason=job.reason, warehouses=len(targets))
         began = due = self._clock.monotonic()
         requested: dict[Batch, float] = {}
@@ -106,6 +105,7 @@ class CatchUp:
         finally:
             self.outstanding = 0
             requested.clear()
+        self._record(job, len(targets))
         seconds = round(self._clock.monotonic() - began, 1)
         log.info("catch_up_finished", reason=job.reason, warehouses=len(targets), seconds=seconds, **ended)
 

@@ -3,9 +3,13 @@
 Leases lie in Kargo's namespace, as in a cluster. Each test begins without any.
 """
 
+import json
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -79,6 +83,13 @@ def count(stage: Stage, sender: Sender, made: int, note: str) -> None:
     )
 
 
+def history(folder: Path) -> list[dict[str, object]]:
+    """The rows of catch-ups in the history of a running replica."""
+    command = ("-m", "controller", "deliveries", f"--data-dir={folder}", "--source=catch-up", "-o", "json")
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False, timeout=30)
+    return list(json.loads(done.stdout)) if done.returncode == 0 else []
+
+
 def test_nobody_serves_while_pushes_come(stage: Stage) -> None:
     """Every Warehouse of 50 pushes that nobody received is refreshed within a minute of the start, once."""
     field = stage.field(repositories=50)
@@ -97,6 +108,9 @@ def test_nobody_serves_while_pushes_come(stage: Stage) -> None:
         eventually(lambda: not lease(stage, "kargo-azure-receiver-catch-up"), 30.0)
         made = catch_ups(replicas)
         count(stage, sender, made, f"all refreshed {seconds:.0f} s after both were ready")
+        pods = [stage.data / f"pod-{number}" for number in range(2, 4)]
+        (row,) = eventually(lambda: [row for pod in pods for row in history(pod)], 10.0)
+        assert str(row["reason"]).startswith("catch-up, because no replica was serving from 20")
     assert made == 1
     assert not lease(stage, "pod-0")
 
