@@ -26,6 +26,7 @@ def _route(kind: str, base_url: str) -> dict[str, Any]:
 
 
 OVERLAYS = {
+    "admission-warnings": Case({"admissionWarnings": {"enabled": True}}),
     "base": Case({}),
     "flowschema": Case({"flowSchema": {"enabled": True}}),
     "gateway": Case(_route("httpRoute", HOST)),
@@ -54,6 +55,7 @@ COMBINATIONS = {
             "monitoring": {"enabled": True},
             "runbookBaseUrl": "https://wiki.example.org/receiver",
             "flowSchema": {"enabled": True},
+            "admissionWarnings": {"enabled": True},
         },
         namespace="elsewhere",
         components=(
@@ -65,6 +67,7 @@ COMBINATIONS = {
             "monitoring",
             "runbooks",
             "flowschema",
+            "admission-warnings",
         ),
         settings={
             "namespace": "elsewhere",

@@ -79,6 +79,11 @@ def test_a_wrong_value_is_refused_by_name(helm: Helm, values: Values, named: str
             id="flow-schema-of-another-cluster",
         ),
         pytest.param(
+            {"kargo": {"kubeconfigSecret": "x"}, "admissionWarnings": {"enabled": True}},
+            "admissionWarnings.enabled can't be combined with kargo.kubeconfigSecret",
+            id="warnings-in-another-cluster",
+        ),
+        pytest.param(
             {"mode": "standalone", "baseUrl": HOST, "kargo": {"kubeconfigSecret": "x"}},
             "mode standalone can't be combined with kargo.kubeconfigSecret",
             id="standalone-elsewhere",

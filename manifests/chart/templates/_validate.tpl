@@ -23,6 +23,9 @@ values.schema.json's. What the cluster says is asked only where there is one: `h
 {{- if and $remote .Values.flowSchema.enabled }}
   {{- fail "flowSchema.enabled can't be combined with kargo.kubeconfigSecret: it would concern the API server of this cluster, and the receiver uses another one" }}
 {{- end }}
+{{- if and $remote .Values.admissionWarnings.enabled }}
+  {{- fail "admissionWarnings.enabled can't be combined with kargo.kubeconfigSecret: it would concern the API server of this cluster; apply manifests/chart/files/admission/policies.yaml to the other one" }}
+{{- end }}
 {{- if and $remote (eq .Values.mode "standalone") }}
   {{- fail "mode standalone can't be combined with kargo.kubeconfigSecret: it is for a cluster without Kargo; take in-place" }}
 {{- end }}
