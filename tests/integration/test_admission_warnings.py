@@ -234,7 +234,7 @@ def test_nothing_is_ever_refused(plane: ControlPlane, spec: object) -> None:
 def test_a_refresh_is_not_warned_of_and_a_change_of_spec_is(plane: ControlPlane, project: Project) -> None:
     """What the receiver and Kargo write leaves spec alone."""
     project.add_warehouse("app", image("https://contoso.azurecr.io/app"))
-    arguments = [plane.binaries.kubectl, "--kubeconfig", plane.kubeconfig, "-n", project.name]
+    arguments = [str(plane.binaries.kubectl), "--kubeconfig", str(plane.kubeconfig), "-n", project.name]
 
     def stderr(*more: str) -> str:
         done = subprocess.run([*arguments, *more], capture_output=True, text=True, timeout=60, check=True)

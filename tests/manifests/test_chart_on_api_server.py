@@ -47,7 +47,16 @@ KINDS = (
 """Of which Kargo, or anybody else in the cluster, has objects."""
 
 
-ADDING_KINDS = ("gateway", "ingress", "monitoring", "flowschema", "persistent-journal", "tls", "kubeconfig")
+ADDING_KINDS = (
+    "gateway",
+    "ingress",
+    "monitoring",
+    "flowschema",
+    "admission-warnings",
+    "persistent-journal",
+    "tls",
+    "kubeconfig",
+)
 """Cases between which objects come and go."""
 
 
