@@ -17,9 +17,9 @@ from webhook import answers
 from webhook.answers import Answer
 from webhook.arrival import Arrival
 from webhook.limits import REPLY_SECONDS, Limits
-from webhook.outcome import NO_REMARKS, Finished, Outcome, Remarkable, Remarks, outcome_of
-from webhook.ports import Dispatcher, Refresh, WebhookMetrics
-from webhook.reporting import clean, log_fault, printable
+from webhook.outcome import NO_REMARKS, Finished, NearMisses, Outcome, Remarkable, Remarks, outcome_of
+from webhook.ports import Dispatcher, NearMissFinder, Refresh, WebhookMetrics
+from webhook.reporting import clean, log_fault, near_misses_of, printable
 
 log = structlog.get_logger()
 
@@ -101,11 +101,14 @@ class Delivery:
     async def end(self, code: int | None = None) -> None:
         """Wait for what is outstanding, then close the row in the journal, or hand it to its successors.
 
-        ``code`` is the status of the answer; None for a delivery that is resumed.
+        ``code`` is the status of the answer, which has been written; None for a delivery that is resumed.
         """
-        if code is not None:
-            self._log("delivery", code=code)
         deliveries, refresh, recorded = self._deliveries, self.refresh, self.recorded
+        seconds, near = self._seconds(), None
+        if not refresh.matched and deliveries.near_misses is not None:
+            near = await deliveries.near_misses.find(self.arrival.receiver, self.arrival.subjects)
+        if code is not None:
+            self._log("delivery", seconds, near, code=code)
         if not refresh.done:
             refresh.detach()
             await self._refreshed()
@@ -116,7 +119,7 @@ class Delivery:
         if not recorded.done() or recorded.result():
             by = await self._rows_in_its_place()
             # What is resumed may match others than it did when it was recorded.
-            remarks = Remarks(code, self._said, names=refresh.names if code is None else ())
+            remarks = Remarks(code, self._said, near, refresh.names if code is None else ())
             if by:
                 deliveries.journal.supersede(self.arrival.id, by, remarks)
             else:
@@ -125,7 +128,7 @@ class Delivery:
                     matched=refresh.matched,
                     persisted=refresh.persisted,
                     rejected=refresh.rejected,
-                    seconds=self._seconds(),
+                    seconds=seconds if near is not None else self._seconds(),
                     remarks=remarks,
                 )
         elif code is not None:
@@ -133,7 +136,7 @@ class Delivery:
         if by:
             log.debug("delivery_superseded", id=self.arrival.id, by=by)
         elif code != HTTPStatus.OK:
-            self._log("delivery_completed")
+            self._log("delivery_completed", self._seconds(), near if code is None else None)
 
     def _note(self, code: int) -> None:
         """Have the history show a delivery that could not be recorded."""
@@ -177,7 +180,7 @@ class Delivery:
     def _seconds(self) -> float:
         return self._deliveries.clock.monotonic() - self.arrival.began
 
-    def _log(self, event: str, **more: object) -> None:
+    def _log(self, event: str, seconds: float, near: NearMisses | None = None, **more: object) -> None:
         arrival, refresh = self.arrival, self.refresh
         log.info(
             event,
@@ -188,10 +191,11 @@ class Delivery:
             matched=refresh.matched,
             refreshed=refresh.persisted,
             rejected=refresh.rejected,
-            seconds=round(self._seconds(), 4),
+            seconds=round(seconds, 4),
             id=arrival.id,
             sender_id=clean(arrival.sender_id),
             **({} if arrival.delivery_count is None else {"delivery_count": arrival.delivery_count}),
+            **near_misses_of(near),
             **more,
         )
 
@@ -213,10 +217,12 @@ class Deliveries:
         clock: Clock,
         reply_seconds: float = REPLY_SECONDS,
         limits: Limits | None = None,
+        near_misses: NearMissFinder | None = None,
     ) -> None:
         self.journal = journal
         self.clock = clock
         self.reply_seconds = reply_seconds
+        self.near_misses = near_misses
         self.not_kept = answers.unavailable(
             "the event could neither be carried out in time nor be kept for later",
             (limits or Limits()).retry_after,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from webhook.arrival import Subject
+from webhook.outcome import NearMisses
 
 
 class Receiver(Protocol):
@@ -94,6 +95,17 @@ class Dispatcher(Protocol):
 
     def remember(self, receiver: str, subjects: Sequence[Subject], received: float) -> None:
         """Refresh what a delivery that an earlier process finished may have missed, now or later."""
+
+
+class NearMissFinder(Protocol):
+    """Finds out why a delivery matched nothing."""
+
+    async def find(self, receiver: str, subjects: Sequence[Subject]) -> NearMisses | None:
+        """Return what ``subjects`` nearly match, of all Projects: for operators, never for the sender.
+
+        Takes seconds at the most; leaves the event loop to others meanwhile. None where there is nothing to
+        look for. Never raises for any text in ``subjects``.
+        """
 
 
 class WebhookMetrics(Protocol):

@@ -7,6 +7,7 @@ import structlog
 
 from webhook.arrival import Arrival, Subject
 from webhook.limits import REPOSITORY_CHARACTERS
+from webhook.outcome import NearMisses
 from webhook.redaction import without_credentials
 
 log = structlog.get_logger()
@@ -29,6 +30,17 @@ def printable(subjects: Sequence[Subject]) -> str:
     """Return what a delivery is about, fit for a log line: bounded, and without credentials."""
     text = clean(without_credentials(subjects[0].url))
     return text if len(subjects) == 1 else f"{text} and {len(subjects) - 1} more"
+
+
+def near_misses_of(near: NearMisses | None) -> dict[str, object]:
+    """Return near misses as fields of a log line; none where there is nothing to say."""
+    if near is None:
+        return {}
+    found = [f"{miss.warehouse}: {miss.why}" for miss in near.found]
+    return {
+        **({"near_misses": found} if found else {}),
+        **({"near_misses_note": near.note} if near.note else {}),
+    }
 
 
 def clean(text: str) -> str:

@@ -7,9 +7,8 @@ Stop: in reverse, and what can't be finished in time stays in the journal.
 import asyncio
 import signal
 
-import prometheus_client
 import structlog
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from controller.application.catching_up import lease_keeper
 from controller.application.gauges import (
@@ -20,6 +19,7 @@ from controller.application.gauges import (
     export_unhandled,
 )
 from controller.application.informers import Informers
+from controller.application.near_misses import NearMissesInWords
 from controller.application.overview import Overview
 from controller.cli.settings import Settings
 from controller.cluster.access import AccessReviewer
@@ -31,6 +31,7 @@ from controller.process.manager import Manager, done_before
 from controller.receivers.index import ConfigKey
 from controller.receivers.status import StatusReconciler
 from controller.refreshing.dispatcher import Dispatcher
+from controller.refreshing.near_miss_scan import NearMissScan
 from controller.refreshing.recent_deliveries import WINDOW, RecentDeliveries
 from controller.refreshing.refresher import Refresher
 from controller.refreshing.unhandled import HandledTracker
@@ -74,11 +75,7 @@ class Application:
         self._ready = self._resumed = False
         self._clock = clock = SystemClock()
         registry = CollectorRegistry()
-        for collector in (
-            prometheus_client.ProcessCollector,
-            prometheus_client.PlatformCollector,
-            prometheus_client.GCCollector,
-        ):
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
         metrics = Metrics(registry, version=version)
         self.client = Client(
@@ -134,8 +131,15 @@ class Application:
         if options.tls_cert is not None and options.tls_key is not None:
             self._certificate = Certificate(options.tls_cert, options.tls_key, clock=clock)
             export_certificate(metrics, self._certificate)
+        self._near_misses = NearMissScan(self._informers.warehouse_index, clock)
         self._deliveries = Deliveries(
-            dispatcher, journal, metrics, clock=clock, reply_seconds=options.reply_timeout, limits=limits
+            dispatcher,
+            journal,
+            metrics,
+            clock=clock,
+            reply_seconds=options.reply_timeout,
+            limits=limits,
+            near_misses=NearMissesInWords(self._near_misses),
         )
         self._leases = lease_keeper(
             options,
@@ -243,6 +247,7 @@ class Application:
         log.info("stopping", drain=DRAIN_SECONDS, timeout=self._options.shutdown_timeout)
         await done_before(manager.hurry, asyncio.sleep(DRAIN_SECONDS))
         self._server.stop_accepting()
+        self._near_misses.stop()
         served_until = self._clock.time()
         if self._leases is not None:
             await self._leases.pause()

@@ -11,22 +11,13 @@ from controller.cli.cluster import WRONG_USE, CommandError
 from controller.cli.urls import Row
 from controller.kargo.objects import Target, decode_parts, field, items
 from controller.kargo.promotion import Promotion
-from controller.refreshing.near_misses import Kind, Search
-from controller.repositories.azure import KEY_PREFIX
+from controller.refreshing.near_misses import WHY, Search, shown
 from controller.repositories.keys import event_keys, pull_request_key, subscription_key
 from webhook.arrival import Subject
 from webhook.payloads.event_types import PullRequest, Push
 from webhook.payloads.parse import parse
 from webhook.payloads.reading import BadPayload
 
-NEAR_MISSES = {
-    Kind.OUT_OF_SCOPE: "the same repository, in a Project that no served receiver here covers",
-    Kind.OTHER_SPELLING: "the same host and path, in a spelling that is compared as another repository",
-    Kind.OTHER_KIND: "the same host and path, but Git against image or chart",
-    Kind.OTHER_PLACE: "the same name in another place",
-    Kind.UNREADABLE: "its subscriptions can't be read",
-}
-_CREDENTIALS = re.compile(r"(?<=://)[^/@]*@")
 _REGISTRY = re.compile(r"(?:oci://|https?://)?([^/]+\.azurecr\.[a-z]+(?::\d+)?/.+)", re.IGNORECASE)
 _SCP = re.compile(r"[\w-]+@[\w.-]+:")
 
@@ -134,7 +125,7 @@ def explain(question: str | bytes, held: Holdings) -> dict[str, Any]:
                 refreshed.append(_subscribed(each))
         search.unreadable(held.unreadable)
         near_misses += [
-            {**_named(miss.target), "compared_as": shown(miss.key), "why": NEAR_MISSES[miss.kind]}
+            {**_named(miss.target), "compared_as": shown(miss.key), "why": WHY[miss.kind]}
             for miss in search.best()
         ]
     receivers = []
@@ -170,13 +161,6 @@ def explain_warehouse(name: str, namespace: str | None, held: Holdings) -> dict[
         "reached_by": [{**_subscribed(each), "compared_as": shown(each.key)} for each in found],
         "matches": bool(found) and any(not row.problem for row in covering),
     }
-
-
-def shown(text: str) -> str:
-    """Return a URL or key for people: without user, password and query."""
-    if text.startswith(KEY_PREFIX):
-        return " ".join(text.split(KEY_PREFIX)[1:])
-    return _CREDENTIALS.sub("", text).partition("?")[0]
 
 
 def lines(report: Mapping[str, Any]) -> list[str]:

@@ -10,8 +10,12 @@ from typing import Any
 import msgspec
 
 from controller.kargo.objects import Known, Metadata, Target, decode_parts, field
+from controller.repositories.azure import KEY_PREFIX
 from controller.repositories.keys import subscription_key
 from controller.runtime.api.wire import decode
+
+UNREADABLE = f"{KEY_PREFIX}unreadable"
+"""The key of Warehouses of which not all subscriptions could be read: no event comes to it."""
 
 
 class Warehouse(msgspec.Struct, gc=False):
@@ -21,7 +25,7 @@ class Warehouse(msgspec.Struct, gc=False):
     uid: str
     version: str
     keys: tuple[str, ...]
-    """The distinct index keys of its subscriptions."""
+    """The distinct index keys of its subscriptions; ``UNREADABLE`` among them if one could not be read."""
     fingerprint: int
     """Hash of the subscriptions' JSON: an update that leaves it as it was keeps ``keys`` as they were."""
     requested: str
@@ -90,7 +94,12 @@ def decode_warehouse(raw: bytes | msgspec.Raw, known: Known) -> Warehouse:
         target, keys = stored.target, stored.keys
     else:
         target = stored.target if stored is not None else Target("Warehouse", meta.namespace, meta.name)
-        keys = tuple(dict.fromkeys(subscription_key(kind, url) for kind, url in _repositories(subscriptions)))
+        keys = tuple(
+            dict.fromkeys(
+                subscription_key(kind, url) if url else UNREADABLE
+                for kind, url in _repositories(subscriptions)
+            )
+        )
     annotation = meta.annotations.refresh if meta.annotations is not None else None
     requested = annotation if isinstance(annotation, str) and annotation != handled else ""
     return Warehouse(
@@ -114,21 +123,24 @@ def moment(annotation: object) -> float:
 
 
 def _repositories(raw: bytes) -> Iterator[tuple[str, str]]:
-    """Yield (kind, repoURL) of every subscription that has one, in whatever shape the list is."""
+    """Yield (kind, repoURL) of every subscription, in whatever shape the list is; no URL if it has none."""
     try:
         subscriptions = _subscriptions.decode(raw)
     except msgspec.ValidationError:
         anything = msgspec.json.decode(raw)
+        if anything is not None and not isinstance(anything, list):
+            yield "", ""
         for item in anything if isinstance(anything, list) else ():
             for kind in ("git", "image", "chart"):
-                url = field(field(item, kind), "repoURL")
-                if isinstance(url, str) and url:
-                    yield kind, url
+                of_kind = field(item, kind)
+                if of_kind is not None:
+                    url = field(of_kind, "repoURL")
+                    yield kind, url if isinstance(url, str) else ""
         return
     for subscription in subscriptions:
-        if subscription.image is not None and subscription.image.repo_url:
+        if subscription.image is not None:
             yield "image", subscription.image.repo_url
-        if subscription.git is not None and subscription.git.repo_url:
+        if subscription.git is not None:
             yield "git", subscription.git.repo_url
-        if subscription.chart is not None and subscription.chart.repo_url:
+        if subscription.chart is not None:
             yield "chart", subscription.chart.repo_url

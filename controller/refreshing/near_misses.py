@@ -18,6 +18,7 @@ from controller.repositories.keys import event_keys
 
 MOST_NEAR_MISSES = 5
 
+_CREDENTIALS = re.compile(r"(?<=://)[^/@]*@")
 _ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?:[^/@]*@)?([^/:?#]*)(?::[0-9]*)?:?/*([^?#]*)", re.DOTALL)
 _LEGACY_HOST = re.compile(r"([^.]+)\.visualstudio\.com")
 _MARKERS = {"_git", "_ssh", "_optimized", "_full", "v3", "defaultcollection", "tfs", ""}
@@ -37,6 +38,16 @@ class Kind(enum.IntEnum):
     """The same name on another host, or in another organization, project or registry."""
     UNREADABLE = 4
     """A Warehouse whose subscriptions could not be read."""
+
+
+WHY = {
+    Kind.OUT_OF_SCOPE: "the same repository, in a Project that no served receiver here covers",
+    Kind.OTHER_SPELLING: "the same host and path, in a spelling that is compared as another repository",
+    Kind.OTHER_KIND: "the same host and path, but Git against image or chart",
+    Kind.OTHER_PLACE: "the same name in another place",
+    Kind.UNREADABLE: "its subscriptions can't be read",
+}
+"""Each kind in words, for operators."""
 
 
 class NearMiss(NamedTuple):
@@ -99,6 +110,13 @@ class Search:
             self._found.append(NearMiss(kind, distance, target, key))
         self._found.sort()
         del self._found[MOST_NEAR_MISSES:]
+
+
+def shown(text: str) -> str:
+    """Return a URL or key for people: without user, password and query."""
+    if text.startswith(KEY_PREFIX):
+        return " ".join(text.split(KEY_PREFIX)[1:])
+    return _CREDENTIALS.sub("", text).partition("?")[0]
 
 
 def _place(key: str, *, git: bool) -> _Place:

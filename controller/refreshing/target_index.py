@@ -5,7 +5,7 @@ made only for the second, and one by name only for the second in a namespace: wi
 every key has one subscriber, and a dictionary for each would cost more than all else together.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from controller.kargo.objects import Target
@@ -55,6 +55,29 @@ class TargetIndex:
         if own is None:
             return ()
         return (own,) if isinstance(own, Target) else tuple(own.values())
+
+    def keys(self) -> list[str]:
+        """Return all keys, as they are now."""
+        return list(self._entries)
+
+    def walk(self, key: str, *, only: str | None = None, without: str | None = None) -> Iterator[Target]:
+        """Yield the targets with this key, in one namespace or without those of one, as far as asked for.
+
+        The index must not change meanwhile.
+        """
+        entry = self._get(key)
+        if entry is None:
+            return
+        if isinstance(entry, Target):
+            entry = {entry.namespace: entry}
+        for namespace in entry if only is None else (only,):
+            names = entry.get(namespace)
+            if names is None or namespace == without:
+                continue
+            if isinstance(names, Target):
+                yield names
+            else:
+                yield from names.values()
 
     # --- the informer's handlers ---
 

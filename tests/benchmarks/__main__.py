@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tests.benchmarks import burst, events, fanout, lookup, projects, startup
+from tests.benchmarks import burst, events, fanout, lookup, near_misses, projects, startup
 from tests.benchmarks.rows import Row, table
 from tests.benchmarks.stage import Stage, peak_memory, say
 
 SCALES = {"10k": 10_000, "50k": 50_000, "100k": 100_000}
 GROUPS = {
-    "10k": ("lookup", "startup", "load", "journal", "promotions", "projects"),
+    "10k": ("lookup", "near-misses", "startup", "load", "journal", "promotions", "projects"),
     "50k": ("startup", "promotions"),
     "100k": ("startup", "promotions"),
 }
@@ -55,6 +55,8 @@ def measure(scale: str, groups: Sequence[str]) -> Iterator[Row]:
     """Yield the rows of some groups."""
     if "lookup" in groups:
         yield from lookup.lookups()
+    if "near-misses" in groups:
+        yield from near_misses.near_misses()
     on_stage: dict[str, Callable[[Stage], Iterator[Row]]] = {
         "startup": both if scale == "100k" else startup.startup,
         "load": load,

@@ -8,6 +8,7 @@ from tests.support.fakes import FakeDispatcher, FakeJournal, FakeRefresh, FakeWe
 from webhook.answers import Answer
 from webhook.arrival import Arrival, Subject
 from webhook.delivery import Deliveries, Delivery
+from webhook.ports import NearMissFinder
 
 IMAGE = Subject("image", "registry.azurecr.io/app")
 
@@ -26,13 +27,20 @@ def arrival(
 class World:
     """Deliveries over fakes, on a clock that stands still unless it is moved."""
 
-    def __init__(self, *refreshes: FakeRefresh, budget: float = 4.0) -> None:
+    def __init__(
+        self, *refreshes: FakeRefresh, budget: float = 4.0, near_misses: NearMissFinder | None = None
+    ) -> None:
         self.dispatcher = FakeDispatcher(*refreshes)
         self.journal = FakeJournal()
         self.metrics = FakeWebhookMetrics()
         self.clock = FakeClock()
         self.deliveries = Deliveries(
-            self.dispatcher, self.journal, self.metrics, clock=self.clock, reply_seconds=budget
+            self.dispatcher,
+            self.journal,
+            self.metrics,
+            clock=self.clock,
+            reply_seconds=budget,
+            near_misses=near_misses,
         )
 
     def begin(self, name: str = "d1", *subjects: tuple[str, str], spent: float = 0.0) -> Delivery:

@@ -1,6 +1,7 @@
 """From an answer to the end of a delivery in the journal."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from structlog.testing import capture_logs
@@ -8,6 +9,7 @@ from structlog.testing import capture_logs
 from tests.support.deliveries import IMAGE, World, arrival
 from tests.support.fakes import FakeRefresh
 from webhook.arrival import Subject
+from webhook.outcome import NearMiss, NearMisses
 
 
 async def test_the_rest_follows_and_is_logged_and_finished() -> None:
@@ -184,6 +186,53 @@ async def test_resumed_delivery_took_its_time_since_it_came() -> None:
         await world.clock.settle()
     assert lines[0]["event"] == "delivery_completed"
     assert lines[0]["seconds"] == world.journal.seconds["old"] == 23.0
+
+
+# --- what matches nothing ---
+
+
+class SlowFinder:
+    """Finds one near miss, once it may."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.may = asyncio.Event()
+
+    async def find(self, receiver: str, subjects: Sequence[Subject]) -> NearMisses:
+        self.asked.append(receiver)
+        await self.may.wait()
+        return NearMisses((NearMiss("kargo-other/app", "key", "another Project"),), "not to the end")
+
+
+async def test_near_misses_follow_the_answer() -> None:
+    """The answer waits for no search and says nothing of it; log and history have what it found."""
+    finder = SlowFinder()
+    world = World(FakeRefresh(0), near_misses=finder)
+    with capture_logs() as lines:
+        answer = await world.answer()
+        assert finder.asked == ["kargo-demo/az"]
+        assert (lines, world.journal.calls) == ([], [("record", "d1")])
+        await world.clock.advance(1)
+        finder.may.set()
+        await world.clock.settle()
+    assert (answer.code, b"app" in answer.body) == (200, False)
+    (line,) = lines
+    assert line["near_misses"] == ["kargo-other/app: another Project"]
+    assert line["near_misses_note"] == "not to the end"
+    assert line["seconds"] == world.journal.seconds["d1"] == 0.0, "the search is no part of the delivery"
+    near = world.journal.remarks["d1"].near_misses
+    assert near == await finder.find("", ())
+
+
+async def test_no_search_for_what_matches() -> None:
+    """A delivery that refreshes something needs no explanation."""
+    finder = SlowFinder()
+    refresh = FakeRefresh(1)
+    refresh.persist()
+    world = World(refresh, near_misses=finder)
+    await world.answer()
+    assert finder.asked == []
+    assert world.journal.calls[-1] == ("finish", "d1")
 
 
 # --- faults, and the end ---
