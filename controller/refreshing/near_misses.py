@@ -80,7 +80,7 @@ class Search:
 
     def consider(self, key: str, targets: Iterable[Target]) -> None:
         """Look at one key of the index and the Warehouses that have it, of all Projects."""
-        if self._name not in key and self._name not in unquote(key):
+        if self._name not in key and ("%" not in key or self._name not in unquote(key)):
             return
         if key in self._keys:
             self._keep(Kind.OUT_OF_SCOPE, 0, key, targets, covered=False)
@@ -105,6 +105,8 @@ class Search:
     def _keep(
         self, kind: Kind, distance: int, key: str, targets: Iterable[Target], *, covered: bool = True
     ) -> None:
+        if len(self._found) == MOST_NEAR_MISSES and (kind, distance) > self._found[-1][:2]:
+            return  # nearly all, where many repositories have the same name
         wanted = (target for target in targets if self._covers(target.namespace) is covered)
         for target in itertools.islice(wanted, MOST_NEAR_MISSES):
             self._found.append(NearMiss(kind, distance, target, key))
