@@ -14,6 +14,7 @@ import structlog
 import uvloop
 
 from controller.application.application import serve
+from controller.cli import again as again_command
 from controller.cli import deliveries as history
 from controller.cli import explain as explain_command
 from controller.cli import send as send_command
@@ -128,6 +129,13 @@ def parser() -> argparse.ArgumentParser:
         description="List deliveries and their outcome; works beside a running receiver.",
     )
     history.add_arguments(past)
+    repeating = commands.add_parser(
+        "again",
+        help="dispatch stored deliveries anew, in the running receiver",
+        description="Dispatch deliveries anew, in the receiver that runs on the data folder; exit code 0 if"
+        " all were dispatched, 1 if not, 3 if no delivery matches.",
+    )
+    again_command.add_arguments(repeating)
     return top
 
 
@@ -142,6 +150,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return asyncio.run(send_command.run(arguments))
     if arguments.command == "explain":
         return asyncio.run(explain_command.run(arguments))
+    if arguments.command == "again":
+        return asyncio.run(again_command.run(arguments))
     return history.run(arguments)
 
 

@@ -151,11 +151,15 @@ class Endpoint:
                 return answers.validation(event.code)
         if isinstance(event, Push) and event.unreadable:
             log.warning("events_unreadable", id=arrival.id, count=event.unreadable)
-        size = bytes_of(event.subjects)
-        if not self.gate.deliveries.take(arrival.receiver, size):
-            return self.overloaded
         arrival.subjects, arrival.delivery_count = event.subjects, event.delivery_count
         arrival.refs = event.refs
+        return self.begin(arrival)
+
+    def begin(self, arrival: Arrival) -> Answer | Delivery:
+        """Begin a delivery whose subjects are known; return the refusal where there is no room for it."""
+        size = bytes_of(arrival.subjects)
+        if not self.gate.deliveries.take(arrival.receiver, size):
+            return self.overloaded
         try:
             return self.deliveries.begin(arrival)
         except BaseException:

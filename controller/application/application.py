@@ -41,6 +41,7 @@ from controller.runtime.queue.workqueue import WorkQueue
 from webhook.admin.fleet import fleet
 from webhook.admin.history import JournalHistory
 from webhook.admin.server import AdminServer
+from webhook.again.server import AgainServer
 from webhook.delivery import Deliveries
 from webhook.endpoint import Endpoint
 from webhook.http.server import WebhookServer
@@ -152,8 +153,9 @@ class Application:
             journal=journal,
             metrics=metrics,
         )
+        endpoint = Endpoint(self._informers.receivers, self._deliveries, metrics, clock=clock, limits=limits)
         self._server = WebhookServer(
-            Endpoint(self._informers.receivers, self._deliveries, metrics, clock=clock, limits=limits),
+            endpoint,
             address=options.bind_address,
             port=options.port,
             certificate=self._certificate,
@@ -163,11 +165,13 @@ class Application:
         queues = (self._refreshes, self._statuses)
         overview = Overview(self._informers, queues, handled, journal, not_ready=self._not_ready, clock=clock)
         history = JournalHistory(journal, options.data_dir)
+        replicas = fleet(overview, history, options.peers, clock=clock, version=version)
+        self._again = AgainServer(options.data_dir, endpoint, replicas.delivery)
         self._admin = AdminServer(
             registry,
             alive=list,
             ready=self._not_ready,
-            fleet=fleet(overview, history, options.peers, clock=clock, version=version),
+            fleet=replicas,
             address=options.bind_address,
             port=options.admin_port,
         )
@@ -199,6 +203,8 @@ class Application:
         self._server.start()
         keeping = None if self._leases is None else manager.start("leases", self._leases.run())
         manager.at_end("server", lambda: self._server.finished(0.0))
+        manager.at_end("again", self._again.close)
+        await self._again.start()
         self._ready = True
         log.info("serving", port=self._server.port, tls=self._certificate is not None)
         await manager.stopping.wait()

@@ -116,9 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="SOURCE", help="only from acr, azure-devops or event-grid, say")
     parser.add_argument("--event", metavar="TYPE", help="only events of this type: push, git.push, ping, …")
     parser.add_argument("--text", metavar="TEXT", help="only with this in repositories, tags, names, reasons")
-    parser.add_argument(
-        "--since", metavar="TIME", type=_age, help="only of so long ago or later: 90s, 1h, 7d"
-    )
+    parser.add_argument("--since", metavar="TIME", type=age, help="only of so long ago or later: 90s, 1h, 7d")
     parser.add_argument("--outcome", choices=[each.value for each in Outcome], help="only with this outcome")
     parser.add_argument(
         "-n",
@@ -175,8 +173,8 @@ def _limit(text: str) -> int:
     return number
 
 
-def _age(text: str) -> float:
-    """Return the seconds of a time such as ``90s``, ``1h`` or ``7d``."""
+def age(text: str) -> float:
+    """Return the seconds of a time such as ``90s``, ``1h`` or ``7d``, for argparse."""
     number, unit = text[:-1], text[-1:]
     if unit not in SINCE or len(number) > 9 or not (number.isascii() and number.isdigit()):
         raise argparse.ArgumentTypeError(f"{text[:20]!r} is no time such as 90s, 15m, 1h or 7d")

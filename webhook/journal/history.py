@@ -11,13 +11,13 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from webhook.arrival import Subject
+from webhook.arrival import AGAIN, Subject
 from webhook.journal import reading
 from webhook.journal.reading import HistoryError
 from webhook.outcome import NearMisses, Outcome
 from webhook.redaction import without_credentials
 
-__all__ = ["Entry", "HistoryError", "Query", "ReceiverSummary", "entries", "entry", "summaries"]
+__all__ = ["Entry", "HistoryError", "Query", "ReceiverSummary", "entries", "entry", "repeatable", "summaries"]
 
 DAY_SECONDS = 24 * 3600.0
 
@@ -124,10 +124,27 @@ _CLAUSES = {
     " || ifnull(refs, '') || ' ' || ifnull(names, '') || ' ' || ifnull(reason, '')), :text)",
 }
 """By parameter, what it asks for."""
+_NEWEST = " ORDER BY received DESC, id DESC LIMIT :limit"
 
 
 def entries(database: sqlite3.Connection, query: Query) -> list[Entry]:
     """Return what a query asks for, the newest first. Raises HistoryError, and as SQLite does."""
+    where, wanted = _where(query)
+    rows = database.execute(f"SELECT * FROM {_ALL}{where}{_NEWEST}", wanted)  # noqa: S608
+    return [_entry(row) for row in rows]
+
+
+def repeatable(database: sqlite3.Connection, query: Query) -> list[str]:
+    """Return the ids of what a query asks for and can be dispatched anew; raises as ``entries``.
+
+    Without what itself was dispatched anew: twice the same query would dispatch twice as much.
+    """
+    where, wanted = _where(query, "subjects != '[]'", f"via != '{AGAIN}'")
+    return [id_ for (id_,) in database.execute(f"SELECT id FROM {_ALL}{where}{_NEWEST}", wanted)]  # noqa: S608
+
+
+def _where(query: Query, *clauses: str) -> tuple[str, dict[str, object]]:
+    """Return the condition of a query and further clauses, and its parameters."""
     wanted: dict[str, object] = {
         "since": query.since,
         "receiver": query.receiver or None,
@@ -136,6 +153,7 @@ def entries(database: sqlite3.Connection, query: Query) -> list[Entry]:
         "outcome": query.outcome.value if query.outcome else None,
         "repository": reading.bare(query.repository) if query.repository else None,
         "text": query.text.lower() if query.text else None,
+        "limit": query.limit or -1,
     }
     if query.before:
         stamp, _, wanted["id"] = query.before.partition("_")
@@ -143,13 +161,8 @@ def entries(database: sqlite3.Connection, query: Query) -> list[Entry]:
             wanted["until"] = float(stamp)
         except ValueError:
             raise HistoryError("'before' is no cursor of an entry") from None
-    clauses = [clause for name, clause in _CLAUSES.items() if wanted.get(name) is not None]
-    where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
-    rows = database.execute(
-        f"SELECT * FROM {_ALL}{where} ORDER BY received DESC, id DESC LIMIT :limit",  # noqa: S608
-        {**wanted, "limit": query.limit or -1},
-    )
-    return [_entry(row) for row in rows]
+    asked = [*clauses, *(clause for name, clause in _CLAUSES.items() if wanted.get(name) is not None)]
+    return f" WHERE {' AND '.join(asked)}" if asked else "", wanted
 
 
 def entry(database: sqlite3.Connection, id_: str) -> Entry | None:

@@ -1,0 +1,1 @@
+"""Deliveries of the history, dispatched anew on a person's request."""
