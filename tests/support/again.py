@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from structlog.testing import capture_logs
 
 from controller.cli import again
 from controller.runtime.clock import SystemClock
 from tests.support.fakes import FakeDispatcher, FakeLookup, FakeRefresh, FakeWebhookMetrics
-from tests.support.journal import opened
+from tests.support.journal import opened, until
 from webhook.admin.deliveries import Delivery
 from webhook.again.messages import SOCKET_NAME
 from webhook.again.server import AgainServer
@@ -67,8 +68,7 @@ class History:
 
     async def repeats(self) -> list[Entry]:
         """The rows of what was dispatched anew, once it is done, the newest first."""
-        while len(self.deliveries):
-            await asyncio.sleep(0.01)
+        await until(lambda: not len(self.deliveries))
         await asyncio.sleep(0.3)
         found = await self.journal.read(lambda database: entries(database, Query(limit=0)))
         return [each for each in found if each.via == "again"]
@@ -86,7 +86,7 @@ class History:
 async def remembering(folder: Path, *refreshes: FakeRefresh, budget: float = 4.0) -> AsyncIterator[History]:
     """A receiver with a history in this folder; at the end nothing of it is left running."""
     tasks = asyncio.all_tasks()
-    async with opened(folder) as journal:
+    async with opened(folder, clock=SystemClock()) as journal:
         history = History(folder, journal, refreshes, budget)
         await history.server.start()
         try:
@@ -96,6 +96,7 @@ async def remembering(folder: Path, *refreshes: FakeRefresh, budget: float = 4.0
             await history.deliveries.close()
     assert not (folder / SOCKET_NAME).exists()
     await asyncio.sleep(0.01)
+    assert history.endpoint.gate.bytes == 0
     assert asyncio.all_tasks() <= tasks | {asyncio.current_task()}
 
 
@@ -104,5 +105,6 @@ async def call(capsys: pytest.CaptureFixture[str], folder: Path | None, *flags: 
     parser = argparse.ArgumentParser()
     again.add_arguments(parser)
     capsys.readouterr()
-    code = await again.run(parser.parse_args(flags), {} if folder is None else {"DATA_DIR": str(folder)})
+    with capture_logs():  # the receiver would log to standard output, too
+        code = await again.run(parser.parse_args(flags), {} if folder is None else {"DATA_DIR": str(folder)})
     return Called(code, *capsys.readouterr())

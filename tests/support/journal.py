@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
-from controller.runtime.clock import SystemClock
+from controller.runtime.clock import Clock, SystemClock
 from webhook.arrival import Arrival
 from webhook.journal.file import JournalFile
 from webhook.journal.journal import HistoryLimits, Journal
@@ -24,9 +24,11 @@ class StoppedClock(SystemClock):
 
 
 @contextlib.asynccontextmanager
-async def opened(folder: Path | None = None, limits: HistoryLimits | None = None) -> AsyncIterator[Journal]:
+async def opened(
+    folder: Path | None = None, limits: HistoryLimits | None = None, clock: Clock | None = None
+) -> AsyncIterator[Journal]:
     """Open a journal and have it write; close it at the end."""
-    journal = await Journal.open(folder, clock=StoppedClock(), limits=limits)
+    journal = await Journal.open(folder, clock=clock or StoppedClock(), limits=limits)
     writing = asyncio.ensure_future(journal.run())
     try:
         yield journal
