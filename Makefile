@@ -9,6 +9,7 @@ ARGS ?=
 CLUSTER ?= local
 VENV := .venv
 BIN := $(VENV)/bin
+UNIT := tests/controller tests/webhook
 VERSION := $(shell sed -n 's/^version = //p' setup.cfg)
 
 SHELL := /bin/bash
@@ -28,11 +29,16 @@ run: $(VENV)/ready ## see it work: a control plane, the receiver, and events as 
 
 .PHONY: test
 test: $(VENV)/ready ## run all tests, those on a real control plane too
+ifeq ($(ARGS),)
+	@$(BIN)/python -m pytest -n auto -m unit $(UNIT)
+	@exec $(BIN)/python -m pytest -m 'not unit'
+else
 	@exec $(BIN)/python -m pytest $(ARGS)
+endif
 
 .PHONY: unit
 unit: $(VENV)/ready ## run the tests that need no process and no control plane, in parallel: the inner loop
-	@exec $(BIN)/python -m pytest -n auto -m 'not process' tests/controller tests/webhook $(ARGS)
+	@exec $(BIN)/python -m pytest -n auto -m unit $(UNIT) $(ARGS)
 
 .PHONY: faults
 faults: $(VENV)/ready ## kill, cut, delay, refuse: all of the fault suite (FAULTS_SEED=… repeats a run)

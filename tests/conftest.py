@@ -18,6 +18,7 @@ from tests.support.aio import TEST_LIMIT, run
 from tests.support.receiver_process import RECEIVER_PATH, ReceiverFactory
 
 INTEGRATION = Path(__file__).parent / "integration"
+UNIT = (Path(__file__).parent / "controller", Path(__file__).parent / "webhook")
 
 _numbers = itertools.count(1)
 
@@ -28,10 +29,12 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "search")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark everything below tests/integration, so that ``-m 'not integration'`` leaves it out."""
+    """Mark by folder: ``integration``, and ``unit`` for what starts no process and so runs in parallel."""
     for item in items:
         if item.path.is_relative_to(INTEGRATION):
             item.add_marker(pytest.mark.integration)
+        if any(map(item.path.is_relative_to, UNIT)) and not item.get_closest_marker("process"):
+            item.add_marker(pytest.mark.unit)
 
 
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
