@@ -16,6 +16,7 @@ import uvloop
 from controller.application.application import serve
 from controller.cli import again as again_command
 from controller.cli import deliveries as history
+from controller.cli import doctor as doctor_command
 from controller.cli import explain as explain_command
 from controller.cli import send as send_command
 from controller.cli import settings
@@ -123,6 +124,12 @@ def parser() -> argparse.ArgumentParser:
         description="Send an event to a receiver; exit code 0 for a 2xx, 1 for any other answer or none.",
     )
     send_command.add_arguments(sending)
+    looking = commands.add_parser(
+        "doctor",
+        help="look at an installation before Azure calls it",
+        description="Look at Kargo, rights, route, receivers, Warehouses; exit code 1 if there are errors.",
+    )
+    doctor_command.add_arguments(looking)
     past = commands.add_parser(
         "deliveries",
         help="list what came in, from a data folder",
@@ -148,6 +155,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return asyncio.run(urls_command.run(arguments))
     if arguments.command == "send":
         return asyncio.run(send_command.run(arguments))
+    if arguments.command == "doctor":
+        return asyncio.run(doctor_command.run(arguments))
     if arguments.command == "explain":
         return asyncio.run(explain_command.run(arguments))
     if arguments.command == "again":

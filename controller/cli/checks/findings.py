@@ -1,0 +1,64 @@
+"""A finding: one line of ``doctor``'s report."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from controller.cli.cluster import explained
+from controller.runtime.api.errors import UNDECODABLE, ApiError, ConnectionFailed
+
+NAMED = 5
+"""Objects that a line names where it is about many."""
+
+
+class Level(Enum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """Something is lost, or could not be looked at; pushes still refresh."""
+    ERROR = "error"
+    """Some pushes refresh nothing."""
+
+
+class Finding(NamedTuple):
+    """What was found, and what to do. Neither ever holds a receiver's path or a value of a Secret."""
+
+    level: Level
+    subject: str
+    text: str
+    do: str = ""
+    """Empty where nothing is to be done."""
+
+
+def ok(subject: str, text: str, do: str = "") -> Finding:
+    """Return a finding that nothing is wrong."""
+    return Finding(Level.OK, subject, text, do)
+
+
+def warning(subject: str, text: str, do: str) -> Finding:
+    """Return a finding of level WARNING."""
+    return Finding(Level.WARNING, subject, text, do)
+
+
+def error(subject: str, text: str, do: str) -> Finding:
+    """Return a finding of level ERROR."""
+    return Finding(Level.ERROR, subject, text, do)
+
+
+@contextlib.contextmanager
+def unread(found: list[Finding], subject: str, do: str, level: Level = Level.WARNING) -> Iterator[None]:
+    """Add a finding for what the API refuses meanwhile. Raises ConnectionFailed: nothing else would work."""
+    try:
+        yield
+    except ConnectionFailed:
+        raise
+    except (ApiError, *UNDECODABLE) as fault:
+        found.append(Finding(level, subject, f"not checked: {explained(fault)}", do))
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first names of many."""
+    left = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {left} more" if left > 0 else "")

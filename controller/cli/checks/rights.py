@@ -1,0 +1,148 @@
+"""The rights of the receiver's ServiceAccount: which it has, which it lacks, and what suffers."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from controller.cli.checks.findings import Finding, Level, ok, unread
+from controller.cluster.leases import LEASES
+from controller.kargo.objects import (
+    CLUSTER_CONFIGS,
+    EVENTS,
+    PROJECT_CONFIGS,
+    PROMOTIONS,
+    SECRETS,
+    WAREHOUSES,
+)
+from controller.runtime.api.client import Client
+from controller.runtime.api.resource import Resource
+
+GROUP, VERSION = "authorization.k8s.io", "v1"
+OWN = Resource(GROUP, VERSION, "selfsubjectaccessreviews")
+OTHERS = Resource(GROUP, VERSION, "subjectaccessreviews")
+AT_ONCE = 8
+"""Questions at the same time."""
+KARGOS = "Kargo's chart gives it to this ServiceAccount: is its external-webhooks-server installed?"
+OURS = "apply this project's RBAC (the chart, or manifests/base/rbac.yaml)"
+PROJECTS = (
+    "Kargo's management controller binds kargo-project-secrets-reader in each Project: is it running? "
+    "Without Kargo, bind it yourself"
+)
+
+
+class Right(NamedTuple):
+    """Verbs on one resource, needed for one purpose."""
+
+    verbs: tuple[str, ...]
+    resource: Resource
+    loss: str
+    """What suffers without one of them."""
+    do: str
+    level: Level = Level.WARNING
+    """How bad it is not to have it."""
+    namespace: str = ""
+    """Empty: in all namespaces, or cluster-scoped."""
+    subresource: str = ""
+
+    @property
+    def what(self) -> str:
+        """The resource and where, for people."""
+        name = f"{self.resource.plural}/{self.subresource}" if self.subresource else self.resource.plural
+        return f"{name} in namespace {self.namespace}" if self.namespace else name
+
+
+class Account(NamedTuple):
+    """Whose rights are looked at."""
+
+    namespace: str
+    name: str
+    itself: bool
+    """Whether the command runs as this account."""
+
+
+class _Status(msgspec.Struct):
+    allowed: bool = False
+
+
+class _Review(msgspec.Struct):
+    status: _Status = msgspec.field(default_factory=_Status)
+
+
+def needed(receiver_namespace: str, secret_namespaces: Iterable[str], system_namespace: str) -> list[Right]:
+    """Return all rights that the receiver makes use of.
+
+    ``secret_namespaces`` are those in which receivers' Secrets are.
+    """
+    follow, status = ("list", "watch"), ("patch",)
+    rights = [
+        Right(follow, WAREHOUSES, "the receiver does not become ready", KARGOS, Level.ERROR),
+        Right(("patch",), WAREHOUSES, "no push refreshes anything", KARGOS, Level.ERROR),
+        Right(follow, PROJECT_CONFIGS, "the receiver does not become ready", KARGOS, Level.ERROR),
+        Right(follow, CLUSTER_CONFIGS, "ClusterConfig's receivers are not served", KARGOS),
+        Right((*follow, "patch"), PROMOTIONS, "ended pull requests wake no Promotion", KARGOS),
+        Right(status, PROJECT_CONFIGS, "status shows no URL and no fault", OURS, subresource="status"),
+        Right(status, CLUSTER_CONFIGS, "status shows no URL and no fault", OURS, subresource="status"),
+        Right(("create",), EVENTS, "there are no Events about faulty receivers", OURS),
+        Right(
+            ("list", "create", "patch", "delete"),
+            LEASES,
+            "nothing is caught up after an outage",
+            OURS,
+            namespace=receiver_namespace,
+        ),
+    ]
+    for namespace in secret_namespaces:
+        do = KARGOS if namespace == system_namespace else PROJECTS
+        loss = "receivers there are not served"
+        rights.append(Right(("get", *follow), SECRETS, loss, do, Level.ERROR, namespace))
+    return rights
+
+
+async def check(client: Client, account: Account, rights: Sequence[Right]) -> list[Finding]:
+    """Return one finding for each right."""
+    found: list[Finding] = []
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def ask(right: Right, verb: str) -> bool:
+        async with turns:
+            return await _allowed(client, account, right, verb)
+
+    do = "run it as an administrator, or in the receiver's Pod with --in-cluster"
+    with unread(found, "rights", do):
+        questions = [(right, verb) for right in rights for verb in right.verbs]
+        answers = await asyncio.gather(*(ask(*question) for question in questions))
+        lacked = {question for question, allowed in zip(questions, answers, strict=True) if not allowed}
+        found += [
+            _judged(right, [verb for verb in right.verbs if (right, verb) in lacked]) for right in rights
+        ]
+    return found
+
+
+def _judged(right: Right, lacked: Sequence[str]) -> Finding:
+    if not lacked:
+        return ok("rights", f"may {', '.join(right.verbs)} {right.what}")
+    text = f"may not {', '.join(lacked)} {right.what}: {right.loss}"
+    return Finding(right.level, "rights", text, right.do)
+
+
+async def _allowed(client: Client, account: Account, right: Right, verb: str) -> bool:
+    """Ask the API server. Raises ApiError."""
+    attributes = {
+        "verb": verb,
+        "group": right.resource.group,
+        "resource": right.resource.plural,
+        "subresource": right.subresource,
+        "namespace": right.namespace,
+    }
+    spec: dict[str, object] = {"resourceAttributes": attributes}
+    if not account.itself:
+        spec["user"] = f"system:serviceaccount:{account.namespace}:{account.name}"
+        # The groups that authentication would add: rights may be bound to them, too.
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{account.namespace}")
+        spec["groups"] = [*groups, "system:authenticated"]
+    kind = "SelfSubjectAccessReview" if account.itself else "SubjectAccessReview"
+    body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "spec": spec}
+    answer = await client.create(OWN if account.itself else OTHERS, body=msgspec.json.encode(body))
+    return msgspec.json.decode(answer, type=_Review).status.allowed

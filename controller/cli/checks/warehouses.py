@@ -1,0 +1,81 @@
+"""Warehouses that no event reaches, and refreshes that Kargo leaves lying."""
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+
+from controller.cli.checks.findings import Finding, ok, some, warning
+from controller.cli.explanation import Subscription, shown
+from controller.kargo.warehouse import Warehouse
+from controller.repositories.azure import azure_git_key
+from controller.repositories.keys import event_keys, is_azure, subscription_key
+from controller.repositories.normalize import normalize_git
+
+PATIENCE = 300.0
+"""Seconds that Kargo may take for a refresh: it takes some, unless its controller is down or overloaded."""
+
+_URL = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?:[^/@]*@)?(?P<host>[^/:?#]+)(?::\d+(?=/|$))?/?(?P<path>.*)")
+_REGISTRY = re.compile(r"[a-z0-9.-]+\.azurecr\.(?:io|cn|us|de)")
+_DEVOPS = re.compile(r"(?:ssh\.)?dev\.azure\.com|(?:[a-z0-9-]+\.)+visualstudio\.com")
+
+
+def judge(
+    subscriptions: Sequence[Subscription], everywhere: bool, projects: Collection[str]
+) -> list[Finding]:
+    """Judge what Warehouses subscribe to.
+
+    ``everywhere``: a receiver covers all Projects; ``projects`` are those that have one of their own.
+    """
+    found = []
+    uncovered: dict[str, dict[str, None]] = {}
+    azure: dict[str, None] = {}
+    for each in subscriptions:
+        name = f"{each.warehouse.namespace}/{each.warehouse.name}"
+        advice = hopeless(each.kind, each.url)
+        if advice:
+            text = f"{each.kind} subscription {shown(each.url)} can never match an event"
+            found.append(warning(f"Warehouse {name}", text, advice))
+        elif not is_azure(each.key):
+            continue
+        azure[name] = None
+        if not everywhere and each.warehouse.namespace not in projects:
+            uncovered.setdefault(each.warehouse.namespace, {})[name] = None
+    for project, names in uncovered.items():
+        text = f"no receiver covers {len(names)} Warehouse(s) with Azure subscriptions: {some(list(names))}"
+        do = "add an Azure receiver to its ProjectConfig, or to the ClusterConfig"
+        found.append(warning(f"Project {project}", text, do))
+    if not found:
+        found.append(ok("Warehouses", f"{len(azure)} with Azure subscriptions, all of them covered"))
+    return found
+
+
+def hopeless(kind: str, url: str) -> str:
+    """Return how to spell a subscription that can't match any event of Azure; empty if this one can."""
+    match = _URL.fullmatch(url.strip().lower())
+    if match is None:
+        return ""
+    host, path = match["host"], match["path"]
+    if _REGISTRY.fullmatch(host):
+        if path and subscription_key(kind, url) in event_keys("image", f"{host}/{path}"):
+            return ""
+        if kind == "chart":
+            return f"charts come as OCI artifacts: write oci://{host}/REPOSITORY"
+        return f"write an image subscription to {host}/REPOSITORY, without https:// and without trailing /"
+    if kind == "git" and _DEVOPS.fullmatch(host) and azure_git_key(normalize_git(url)) is None:
+        return "write https://dev.azure.com/ORGANIZATION/PROJECT/_git/REPOSITORY"
+    return ""
+
+
+def judge_refreshes(warehouses: Iterable[Warehouse], now: float, namespace: str) -> list[Finding]:
+    """Judge which refreshes Kargo has not picked up; ``now`` is a Unix time, ``namespace`` Kargo's."""
+    late: dict[str, list[Warehouse]] = {}
+    for each in warehouses:
+        if each.requested and now - each.refreshed > PATIENCE:
+            late.setdefault(each.namespace, []).append(each)
+    found = []
+    for project, left in late.items():
+        since = [now - each.refreshed for each in left if each.refreshed]
+        age = f", the oldest for {max(since) / 60:.0f} min" if since else ""
+        text = f"Kargo has not picked up the refresh of {len(left)} Warehouse(s){age}: "
+        do = f"is Kargo's controller running, one for each shard? kubectl get deployments -n {namespace}"
+        found.append(warning(f"Project {project}", text + some([each.name for each in left]), do))
+    return found or [ok("refreshes", "Kargo has picked up all that are older than 5 minutes")]
