@@ -144,7 +144,7 @@ def test_a_healthy_installation(
     assert found["CRDs"] == [("ok", "warehouses, projectconfigs, clusterconfigs, promotions")]
     assert "leads to the receiver" in found["route"][0][1]
     name = f"{project.name}/azure"
-    assert found[name][0] == ("ok", "served, demands an Authorization header, status is right")
+    assert found[name][0] == ("ok", "served, demands Authorization header, status is right")
     assert found[name][1][1].startswith("last delivery ")
     assert found["Warehouses"] == [("ok", "1 with Azure subscriptions, all of them covered")]
     assert ("ok", f"may get, list, watch secrets in namespace {project.name}") in found["rights"]

@@ -8,7 +8,13 @@ from controller.cli.checks.findings import Finding, error, ok, warning
 from controller.cli.receivers import Receiver
 from controller.kargo.objects import SERVED_RECEIVERS, Config
 from controller.receivers.state import UNREADABLE_REASON, State
-from controller.receivers.status_plan import condition_differs, entries_by_name, is_published, plan
+from controller.receivers.status_plan import (
+    condition_differs,
+    entries_by_name,
+    entries_differ,
+    is_published,
+    plan,
+)
 from webhook.journal.history import HistoryError, ReceiverSummary, summaries
 from webhook.journal.reading import ask, when
 
@@ -29,20 +35,17 @@ def judge(configs: Sequence[Config], receivers: Sequence[Receiver], base_url: st
             )
             found.append(error(name, text, "use fewer: one is enough for all repositories of a Project"))
         own = [each for each in receivers if each.config is config]
-        planned = plan(config, [each.state for each in own], base_url) if base_url else None
-        if own and planned and all(map(_is_fine, own)) and condition_differs(config, planned):
-            text = "its condition AzureReceiversReady is not as computed"
-            found.append(warning(name, text, _PUBLISHING))
+        if base_url and own and all(each.state.state is State.SERVED for each in own):
+            planned = plan(config, [each.state for each in own], base_url)
+            if condition_differs(config, planned) and not entries_differ(config, planned):
+                text = "its condition AzureReceiversReady is not as computed"
+                found.append(warning(name, text, _PUBLISHING))
     if not found:
         text = (
             "no ProjectConfig or ClusterConfig has an Azure receiver: there is nothing that Azure could call"
         )
         found.append(warning("receivers", text, "make one: README, Make a URL"))
     return found
-
-
-def _is_fine(receiver: Receiver) -> bool:
-    return receiver.state.state is State.SERVED
 
 
 def _judged(receiver: Receiver, base_url: str) -> Finding:

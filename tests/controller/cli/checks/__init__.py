@@ -1,0 +1,1 @@
+"""What ``doctor`` judges, without a cluster."""

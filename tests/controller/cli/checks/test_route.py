@@ -1,0 +1,44 @@
+"""What an answer to a path that no receiver has says about the route, and a certificate's date."""
+
+import pytest
+
+from controller.cli.calling import Answer, place, trust
+from controller.cli.checks import route
+from controller.cli.checks.findings import Level
+
+WHERE = place("https://kargo.example.com/webhooks/azure/0")
+
+
+@pytest.mark.parametrize(
+    ("status", "ours", "level", "said"),
+    [
+        pytest.param(404, True, Level.OK, "leads to the receiver", id="ours"),
+        pytest.param(503, True, Level.WARNING, "which answers 503", id="ours, overloaded"),
+        pytest.param(404, False, Level.ERROR, "another server", id="Kargo's"),
+        pytest.param(301, False, Level.ERROR, "redirects", id="to https"),
+        pytest.param(503, False, Level.ERROR, "nothing is ready behind", id="the Ingress itself"),
+        pytest.param(200, False, Level.ERROR, "another server", id="a web page"),
+    ],
+)
+def test_who_answers(status: int, ours: bool, level: Level, said: str) -> None:
+    """The receiver is known by the header; Azure follows no redirect."""
+    found = route.judge(Answer(status, {"X-Delivery-Id": "1"} if ours else {}, "", 0.01), WHERE)
+    assert found.level is level
+    assert said in found.text
+    assert (found.do == "") is (level is Level.OK)
+
+
+def test_a_certificate_that_expires_soon_is_a_warning() -> None:
+    """Two weeks before."""
+    assert route.judge_certificate(route.SOON).level is Level.OK
+    assert route.judge_certificate(route.SOON - 1).level is Level.WARNING
+
+
+async def test_nobody_answers() -> None:
+    """An error; from within a Pod, whose NetworkPolicy lets it call nobody, a warning."""
+    context = trust(None, verify=True)
+    for from_pod, level in ((False, Level.ERROR), (True, Level.WARNING)):
+        (found,) = await route.check("http://127.0.0.1:1", context=context, seconds=2, from_pod=from_pod)
+        assert found.level is level
+        assert "does not answer" in found.text
+        assert route.NOBODY not in "".join(map(str, found))
