@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import ssl
 import time
 import urllib.request
@@ -140,7 +141,8 @@ async def _explained(where: Place, seconds: float) -> AsyncIterator[None]:
     except aiohttp.ClientSSLError:
         reason = "TLS failed: is it an HTTPS port?"
     except aiohttp.ClientConnectorError as error:
-        reason = error.os_error.strerror or "no connection"
+        number = error.os_error.errno or 0  # asyncio's own text repeats the address
+        reason = os.strerror(number) if number > 0 else error.os_error.strerror or "no connection"
     except aiohttp.ServerDisconnectedError:
         reason = "it closed the connection without an answer"
     except aiohttp.ClientOSError as error:

@@ -1,12 +1,13 @@
 """The rights of the receiver's ServiceAccount: which it has, which it lacks, and what suffers."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
 
-from controller.cli.checks.findings import Finding, Level, ok, unread
+from controller.cli.checks.findings import Finding, Level, ok, some, unread
 from controller.cluster.leases import LEASES
 from controller.kargo.objects import (
     CLUSTER_CONFIGS,
@@ -24,6 +25,8 @@ OWN = Resource(GROUP, VERSION, "selfsubjectaccessreviews")
 OTHERS = Resource(GROUP, VERSION, "subjectaccessreviews")
 AT_ONCE = 8
 """Questions at the same time."""
+MOST_NAMESPACES = 200
+"""Namespaces of Secrets that are asked about, at three questions each: the same binding gives them all."""
 KARGOS = "Kargo's chart gives it to this ServiceAccount: is its external-webhooks-server installed?"
 OURS = "apply this project's RBAC (the chart, or manifests/base/rbac.yaml)"
 PROJECTS = (
@@ -46,12 +49,6 @@ class Right(NamedTuple):
     """Empty: in all namespaces, or cluster-scoped."""
     subresource: str = ""
 
-    @property
-    def what(self) -> str:
-        """The resource and where, for people."""
-        name = f"{self.resource.plural}/{self.subresource}" if self.subresource else self.resource.plural
-        return f"{name} in namespace {self.namespace}" if self.namespace else name
-
 
 class Account(NamedTuple):
     """Whose rights are looked at."""
@@ -73,7 +70,7 @@ class _Review(msgspec.Struct):
 def needed(receiver_namespace: str, secret_namespaces: Iterable[str], system_namespace: str) -> list[Right]:
     """Return all rights that the receiver makes use of.
 
-    ``secret_namespaces`` are those in which receivers' Secrets are.
+    ``secret_namespaces`` are those in which receivers' Secrets are; the first MOST_NAMESPACES count.
     """
     follow, status = ("list", "watch"), ("patch",)
     rights = [
@@ -93,7 +90,7 @@ def needed(receiver_namespace: str, secret_namespaces: Iterable[str], system_nam
             namespace=receiver_namespace,
         ),
     ]
-    for namespace in secret_namespaces:
+    for namespace in islice(secret_namespaces, MOST_NAMESPACES):
         do = KARGOS if namespace == system_namespace else PROJECTS
         loss = "receivers there are not served"
         rights.append(Right(("get", *follow), SECRETS, loss, do, Level.ERROR, namespace))
@@ -113,18 +110,28 @@ async def check(client: Client, account: Account, rights: Sequence[Right]) -> li
     with unread(found, "rights", do):
         questions = [(right, verb) for right in rights for verb in right.verbs]
         answers = await asyncio.gather(*(ask(*question) for question in questions))
-        lacked = {question for question, allowed in zip(questions, answers, strict=True) if not allowed}
-        found += [
-            _judged(right, [verb for verb in right.verbs if (right, verb) in lacked]) for right in rights
-        ]
+        found += judge(
+            [question for question, allowed in zip(questions, answers, strict=True) if not allowed], rights
+        )
     return found
 
 
-def _judged(right: Right, lacked: Sequence[str]) -> Finding:
-    if not lacked:
-        return ok("rights", f"may {', '.join(right.verbs)} {right.what}")
-    text = f"may not {', '.join(lacked)} {right.what}: {right.loss}"
-    return Finding(right.level, "rights", text, right.do)
+def judge(lacked: Collection[tuple[Right, str]], rights: Sequence[Right]) -> list[Finding]:
+    """Return one finding for each right, or for those that differ by the namespace alone; ``lacked``: (right, verb)."""
+    alike: dict[tuple[Right, tuple[str, ...]], list[str]] = {}
+    for right in rights:
+        missing = tuple(verb for verb in right.verbs if (right, verb) in lacked)
+        alike.setdefault((right._replace(namespace=""), missing), []).append(right.namespace)
+    return [_judged(right, missing, namespaces) for (right, missing), namespaces in alike.items()]
+
+
+def _judged(right: Right, missing: Sequence[str], namespaces: Sequence[str]) -> Finding:
+    what = f"{right.resource.plural}/{right.subresource}" if right.subresource else right.resource.plural
+    if any(namespaces):
+        what += f" in namespace {some(namespaces)}"
+    if not missing:
+        return ok("rights", f"may {', '.join(right.verbs)} {what}")
+    return Finding(right.level, "rights", f"may not {', '.join(missing)} {what}: {right.loss}", right.do)
 
 
 async def _allowed(client: Client, account: Account, right: Right, verb: str) -> bool:

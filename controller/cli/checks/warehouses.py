@@ -74,8 +74,15 @@ def judge_refreshes(warehouses: Iterable[Warehouse], now: float, namespace: str)
     found = []
     for project, left in late.items():
         since = [now - each.refreshed for each in left if each.refreshed]
-        age = f", the oldest for {max(since) / 60:.0f} min" if since else ""
+        age = f", the oldest for {_age(max(since))}" if since else ""
         text = f"Kargo has not picked up the refresh of {len(left)} Warehouse(s){age}: "
         do = f"is Kargo's controller running, one for each shard? kubectl get deployments -n {namespace}"
         found.append(warning(f"Project {project}", text + some([each.name for each in left]), do))
     return found or [ok("refreshes", "Kargo has picked up all that are older than 5 minutes")]
+
+
+def _age(seconds: float) -> str:
+    for unit, length in (("day(s)", 86_400), ("h", 3_600)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 60:.0f} min"
