@@ -110,14 +110,16 @@ async def check(client: Client, account: Account, rights: Sequence[Right]) -> li
     with unread(found, "rights", do):
         questions = [(right, verb) for right in rights for verb in right.verbs]
         answers = await asyncio.gather(*(ask(*question) for question in questions))
-        found += judge(
-            [question for question, allowed in zip(questions, answers, strict=True) if not allowed], rights
-        )
+        lacked = {question for question, allowed in zip(questions, answers, strict=True) if not allowed}
+        found += judge(lacked, rights)
     return found
 
 
 def judge(lacked: Collection[tuple[Right, str]], rights: Sequence[Right]) -> list[Finding]:
-    """Return one finding for each right, or for those that differ by the namespace alone; ``lacked``: (right, verb)."""
+    """Return a finding for each right, one for those that differ by the namespace alone.
+
+    ``lacked`` holds (right, verb).
+    """
     alike: dict[tuple[Right, tuple[str, ...]], list[str]] = {}
     for right in rights:
         missing = tuple(verb for verb in right.verbs if (right, verb) in lacked)

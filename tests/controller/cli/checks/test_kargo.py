@@ -5,7 +5,10 @@ from typing import Any
 import pytest
 
 from controller.cli.checks.findings import Level
-from controller.cli.checks.kargo import judge_deployments, judge_pods, judge_version
+from controller.cli.checks.kargo import crds, judge_deployments, judge_pods, judge_version
+from controller.runtime.api.client import Client
+from controller.runtime.clock import SystemClock
+from tests.support.apiserver import ApiServer, html
 
 
 @pytest.mark.parametrize(
@@ -81,3 +84,20 @@ def pod(name: str, image: str = "r:1", ready: str = "True", phase: str = "Runnin
 def test_pods(pods: list[dict[str, Any]], levels: list[Level]) -> None:
     """Readiness and one version."""
     assert [found.level for found in judge_pods(pods, "kargo")] == levels
+
+
+async def test_a_cluster_without_kargo() -> None:
+    """Each kind that is missing is named; only what all depends on is an error."""
+    async with ApiServer(html(404)) as server:
+        client = Client(server.configuration(), clock=SystemClock())
+        try:
+            found, usable = await crds(client)
+        finally:
+            await client.close()
+    assert not usable
+    assert [(each.level, each.text) for each in found] == [
+        (Level.ERROR, "the cluster has no warehouses.kargo.akuity.io"),
+        (Level.ERROR, "the cluster has no projectconfigs.kargo.akuity.io"),
+        (Level.WARNING, "the cluster has no clusterconfigs.kargo.akuity.io"),
+        (Level.WARNING, "the cluster has no promotions.kargo.akuity.io"),
+    ]

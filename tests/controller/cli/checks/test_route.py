@@ -1,10 +1,17 @@
 """What an answer to a path that no receiver has says about the route, and a certificate's date."""
 
+import datetime as dt
+import ssl
+from pathlib import Path
+
 import pytest
+import trustme
 
 from controller.cli.calling import Answer, place, trust
 from controller.cli.checks import route
-from controller.cli.checks.findings import Level
+from controller.cli.checks.findings import Finding, Level
+from tests.support.site import Site, running
+from webhook.http.tls import Certificate
 
 WHERE = place("https://kargo.example.com/webhooks/azure/0")
 
@@ -42,3 +49,30 @@ async def test_nobody_answers() -> None:
         assert found.level is level
         assert "does not answer" in found.text
         assert route.NOBODY not in "".join(map(str, found))
+
+
+async def over_tls(authority: trustme.CA, folder: Path, days: int, context: ssl.SSLContext) -> list[Finding]:
+    """What is found where the receiver serves a certificate that is valid for so many days."""
+    expires = dt.datetime.now(dt.UTC) + dt.timedelta(days=days, hours=1)
+    leaf = authority.issue_cert("localhost", not_after=expires)
+    (folder / "tls.crt").write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
+    (folder / "tls.key").write_bytes(leaf.private_key_pem.bytes())
+    serving = Certificate(folder / "tls.crt", folder / "tls.key")
+    async with running(Site(certificate=serving)) as site:
+        base = f"https://localhost:{site.port}/webhooks"
+        return await route.check(base, context=context, seconds=5, from_pod=False)
+
+
+async def test_the_receiver_over_tls(tmp_path: Path) -> None:
+    """With how long its certificate is valid yet; one that is not trusted is an error that says so."""
+    authority = trustme.CA()
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    answered, certificate = await over_tls(authority, tmp_path, 90, trusting)
+    assert (answered.level, certificate.level) == (Level.OK, Level.OK)
+    assert certificate.text == "trusted, valid for 90 day(s)"
+    answered, certificate = await over_tls(authority, tmp_path, 3, trusting)
+    assert (answered.level, certificate.level) == (Level.OK, Level.WARNING)
+    (refused,) = await over_tls(authority, tmp_path, 90, ssl.create_default_context())
+    assert refused.level is Level.ERROR
+    assert "its certificate is not accepted" in refused.text
