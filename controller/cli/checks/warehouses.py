@@ -4,8 +4,9 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 
 from controller.cli.checks.findings import Finding, ok, some, warning
-from controller.cli.explanation import Subscription, shown
+from controller.cli.explanation import Subscription
 from controller.kargo.warehouse import Warehouse
+from controller.refreshing.near_misses import shown
 from controller.repositories.azure import azure_git_key
 from controller.repositories.keys import event_keys, is_azure, subscription_key
 from controller.repositories.normalize import normalize_git
