@@ -8,7 +8,6 @@ import asyncio
 import signal
 
 import structlog
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from controller.application.catching_up import lease_keeper
 from controller.application.gauges import (
@@ -17,6 +16,7 @@ from controller.application.gauges import (
     export_journal,
     export_queues,
     export_unhandled,
+    process_registry,
 )
 from controller.application.informers import Informers
 from controller.application.near_misses import NearMissesInWords
@@ -75,9 +75,7 @@ class Application:
         self._version = version
         self._ready = self._resumed = False
         self._clock = clock = SystemClock()
-        registry = CollectorRegistry()
-        for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=registry)
+        registry = process_registry()
         metrics = Metrics(registry, version=version)
         self.client = Client(
             configuration,

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
 from controller.application.informers import Informers
 from controller.observability.metrics import Metrics, read_at_scrape
 from controller.receivers.index import ReceiverIndex
@@ -15,6 +17,14 @@ from controller.runtime.informer.informer import Informer
 from controller.runtime.queue.workqueue import WorkQueue
 from webhook.http.tls import Certificate
 from webhook.journal.journal import Journal
+
+
+def process_registry() -> CollectorRegistry:
+    """Return a registry that has what Prometheus's client knows of any Python process."""
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    return registry
 
 
 def export_queues(metrics: Metrics, queues: Iterable[WorkQueue[Any]]) -> None:

@@ -76,8 +76,7 @@ class _Commit(NamedTuple):
 class Journal:
     """Deliveries and their outcome. Its methods belong to the event loop, and none but ``close`` waits.
 
-    What is asked for takes effect in the order in which it was asked for. A Project may have as many bytes of
-    unfinished deliveries as all others leave free: so there is always room for others.
+    Requests take effect in order. A Project's unfinished deliveries may take what others leave free.
     """
 
     def __init__(self, file: JournalFile, thread: DaemonThread, limits: HistoryLimits, clock: Clock) -> None:
