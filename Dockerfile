@@ -15,7 +15,7 @@ COPY webhook webhook
 RUN pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /wheels .
 # An environment without pip, so that the image cannot install anything into itself.
 RUN python -m venv --without-pip /opt/receiver \
- && pip --python /opt/receiver/bin/python install --no-index --find-links /wheels --compile kargo-azure-receiver
+ && pip --python /opt/receiver/bin/python install --no-index --find-links /wheels --compile 'kargo-azure-receiver[queue]'
 
 FROM ${PYTHON}
 LABEL org.opencontainers.image.title="kargo-azure-receiver" \

@@ -92,7 +92,7 @@ sbom: $(VENV)/supply ## write the image's bill of materials (build/sbom.cdx.json
 
 .PHONY: lock
 lock: $(VENV)/supply ## bring the locked requirements in line with setup.cfg (ARGS=--upgrade: to the newest)
-	$(LOCK) setup.cfg -o requirements.lock
+	$(LOCK) setup.cfg --extra queue -o requirements.lock
 	echo 'setuptools>=77' | $(LOCK) - -o requirements-build.lock
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 \
   --custom-compile-command 'make lock' $(ARGS)
@@ -128,7 +128,7 @@ $(VENV)/ready: setup.cfg pyproject.toml
 	  || { echo "error: $(PYTHON) cannot make virtual environments: install python3-venv (Debian, Ubuntu)" >&2; exit 1; }
 	@echo "Installing the project and its tools into $(VENV) …"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check,dashboard]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[queue,test,check,dashboard]'
 	@touch $@
 
 # Apart, so that the receiver is measured with what its image holds: structlog imports rich where it is there,

@@ -31,6 +31,7 @@ from webhook.http.listener import ServerError
 from webhook.http.tls import CertificateError
 from webhook.journal.journal import JournalError
 from webhook.limits import ACR_SECONDS
+from webhook.queues.ports import QueueSettingError
 
 PROGRAM = "kargo-azure-receiver"
 
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     memory.begin()
     try:
         uvloop.run(serve(options, version()), loop_factory=Loop)
-    except (ConfigurationError, JournalError, CertificateError) as error:
+    except (ConfigurationError, JournalError, CertificateError, QueueSettingError) as error:
         return _fail(str(error), 2)
     except ServerError as error:
         return _fail(str(error), 1)

@@ -6,6 +6,7 @@ Stop: in reverse, and what can't be finished in time stays in the journal.
 
 import asyncio
 import signal
+from collections.abc import Sequence
 
 import structlog
 
@@ -21,6 +22,7 @@ from controller.application.gauges import (
 from controller.application.informers import Informers
 from controller.application.near_misses import NearMissesInWords
 from controller.application.overview import Overview
+from controller.application.queues import consumers
 from controller.cli.settings import Settings
 from controller.cluster.access import AccessReviewer
 from controller.cluster.events import EventRecorder
@@ -152,6 +154,7 @@ class Application:
             metrics=metrics,
         )
         endpoint = Endpoint(self._informers.receivers, self._deliveries, metrics, clock=clock, limits=limits)
+        self._consumers = consumers(options, endpoint, metrics)
         self._server = WebhookServer(
             endpoint,
             address=options.bind_address,
@@ -205,8 +208,12 @@ class Application:
         await self._again.start()
         self._ready = True
         log.info("serving", port=self._server.port, tls=self._certificate is not None)
+        reading = [manager.start("queue", consumer.run()) for consumer in self._consumers]
         await manager.stopping.wait()
-        await self._stop(manager, refreshing, publishing, keeping)
+        for task, consumer in zip(reading, self._consumers, strict=True):
+            manager.may_end(task)
+            consumer.stop()
+        await self._stop(manager, refreshing, publishing, keeping, reading)
 
     async def _secrets_tried(self) -> None:
         try:
@@ -244,6 +251,7 @@ class Application:
         refreshing: asyncio.Task[None],
         publishing: asyncio.Task[None],
         keeping: asyncio.Task[None] | None,
+        reading: Sequence[asyncio.Task[None]],
     ) -> None:
         """Not ready; answer for a while; stop accepting; finish what was accepted; leave the rest."""
         self._ready = False
@@ -257,6 +265,9 @@ class Application:
             await self._leases.pause()
         deadline = self._clock.monotonic() + self._options.shutdown_timeout
         await done_before(manager.hurry, self._server.finished(self._options.shutdown_timeout))
+        if reading:
+            left = max(0.0, deadline - self._clock.monotonic())
+            await done_before(manager.hurry, asyncio.wait(reading, timeout=left))
         for task, queue in ((refreshing, self._refreshes), (publishing, self._statuses)):
             manager.may_end(task)
             queue.shut_down()
@@ -280,8 +291,8 @@ class Application:
 async def serve(options: Settings, version: str) -> None:
     """Run the receiver until SIGTERM or SIGINT.
 
-    Raises ConfigurationError, JournalError or CertificateError for what was set wrong, ServerError for a port
-    that can't be had, and PartFailed if a part fails while running.
+    Raises ConfigurationError, JournalError, QueueSettingError or CertificateError for what was set wrong,
+    ServerError for a port that can't be had, and PartFailed if a part fails while running.
     """
     configuration = await load_configuration(options.kubeconfig, SystemClock())
     manager = Manager()

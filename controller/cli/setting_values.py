@@ -5,6 +5,7 @@ Every function raises ValueError with a message that says what is accepted.
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from controller.receivers.url import digest_in, receiver_path
@@ -16,6 +17,10 @@ _TRUE = {"1", "t", "true", "yes", "on"}
 _FALSE = {"0", "f", "false", "no", "off"}
 _HOST = re.compile(r"[0-9A-Za-z_.-]{1,253}|[0-9A-Fa-f:.]{2,45}")
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
+
+_QUEUE_NAME = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,55}")
+"""Of 3 to 63 characters: room is left for ``-poison``."""
+_ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 
 LONGEST = 86_400.0
 """Seconds: no setting of ours is sensibly longer than a day."""
@@ -120,6 +125,48 @@ def base_url(text: str) -> str:
             "must not hold %3F or %23 (? or #) in its path: Kargo takes what follows for no path"
         )
     return given
+
+
+class QueueSource(NamedTuple):
+    """An Azure Storage Queue to read."""
+
+    url: str
+    """Its query may be a SAS, which is a credential."""
+    name: str
+    """``queue:ACCOUNT/QUEUE``, which is none."""
+    project: str
+    """The namespace whose Warehouses its events refresh; empty for all."""
+
+
+def queues(given: str) -> tuple[QueueSource, ...]:
+    """Read URLs of queues, separated by white space, each with ``;project=NAMESPACE`` or without."""
+    found = tuple(_queue(each) for each in given.split())
+    if len({each.name for each in found}) < len(found):
+        raise ValueError("names a queue twice")
+    return found
+
+
+def _queue(given: str) -> QueueSource:
+    url, _, option = given.partition(";")
+    key, _, project = option.partition("=")
+    if option and (key != "project" or not _DNS_LABEL.match(project)):
+        raise ValueError("must end after the URL, or with ;project=NAMESPACE")
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        parts.port  # noqa: B018 - raises ValueError for a port that is none
+    except ValueError as error:
+        raise ValueError("is no URL of a queue") from error
+    local = host in ("127.0.0.1", "localhost")
+    if parts.scheme != "https" and not (parts.scheme == "http" and local):
+        raise ValueError("is no URL such as https://ACCOUNT.queue.core.windows.net/QUEUE")
+    if parts.username is not None or parts.fragment:
+        raise ValueError("must hold neither a user name nor a fragment")
+    segments = parts.path.strip("/").split("/")
+    account, queue = (segments[0] if len(segments) > 1 else host.partition(".")[0]), segments[-1]
+    if len(segments) > 2 or not _ACCOUNT.fullmatch(account) or not _QUEUE_NAME.fullmatch(queue):
+        raise ValueError("is no URL such as https://ACCOUNT.queue.core.windows.net/QUEUE")
+    return QueueSource(url, f"queue:{account}/{queue}", project)
 
 
 def text(value: str) -> str:

@@ -68,6 +68,15 @@ class Settings:
         "PORT",
         "the page, /metrics, /livez and /readyz: never expose it outside the cluster",
     )
+    queues: tuple[setting_values.QueueSource, ...] = _option(
+        "--queue",
+        "AZURE_QUEUES",
+        setting_values.queues,
+        "",
+        "URL[;project=NAMESPACE]",
+        "Azure Storage Queue to read events from, for one Project or all; may be given several times, the"
+        " variable holds them separated by white space",
+    )
     peers: tuple[str, int] | None = _option(
         "--peers",
         "PEERS",
@@ -193,6 +202,8 @@ class Settings:
     )
 
 
+_QUERY = re.compile(r"\?\S*")
+
 _OPTIONS: dict[str, _Option] = {field.name: field.metadata["option"] for field in fields(Settings)}
 
 
@@ -213,6 +224,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             option.flag,
             dest=option.variable,
             metavar=option.metavar,
+            action="append" if option.flag == "--queue" else "store",
             help=f"{option.help} [{option.variable}{default}]".replace("%", "%%"),
         )
 
@@ -250,6 +262,8 @@ def _value(option: _Option, arguments: argparse.Namespace, environ: Mapping[str,
     given, source = getattr(arguments, option.variable), option.flag
     if given is None:
         given, source = environ.get(option.variable) or option.default, option.variable
+    if isinstance(given, list):
+        given = " ".join(given)
     return None if given is None else _read(option.read, given, source)
 
 
@@ -257,7 +271,7 @@ def _read(read: Callable[[str], Any], given: str, source: str) -> Any:
     try:
         return read(given)
     except ValueError as error:
-        quoted = ascii(given)  # one line, and not too long
+        quoted = ascii(_QUERY.sub("?…", given))  # one line, and not too long; a query may be a credential
         shown = quoted if len(quoted) <= 80 else f"{quoted[:76]}…'"
         raise SettingsError(f"{source}: {shown} {error}") from error
 

@@ -104,6 +104,9 @@ def configure(level: str, log_format: str) -> None:
     for name in LIBRARIES:
         # Their debug lines hold URLs and headers, tokens among them: never below warning.
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    # Azure's client logs URLs, whose query may be a credential, and each token that it can't have.
+    for name in ("azure", "msal"):
+        logging.getLogger(name).setLevel(max(number, logging.CRITICAL))
 
 
 def _json(event: dict[str, Any], **_: Any) -> str:

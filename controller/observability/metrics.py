@@ -49,6 +49,7 @@ class Metrics(InformerObserver):
         self._declare_informers()
         self._declare_journal()
         self._declare_catch_up()
+        self._declare_storage_queues()
         # The library looks a child up under a lock, after three checks; there are few of them.
         self._api_requests = cache(self.client_requests.labels)
         self._api_times = cache(self.client_duration.labels)
@@ -208,6 +209,14 @@ class Metrics(InformerObserver):
         )
         self.lease_failures = self._counter("lease_renew_failures", "Failed attempts to renew the Lease.")
 
+    def _declare_storage_queues(self) -> None:
+        self.queue_messages = self._counter(
+            "queue_messages", "Messages of Azure Storage Queues by what became of them.", "queue", "result"
+        )
+        self.queues_failing = self._gauge(
+            "queue_failing", "1 while an Azure Storage Queue can't be read.", "queue"
+        )
+
     # --- observers handed to the parts that count ---
 
     def queue(self, name: str) -> QueueObserver:
@@ -236,6 +245,16 @@ class Metrics(InformerObserver):
     def refreshed(self, kind: str, result: str) -> None:
         """Count a patch by its result."""
         self._refreshes(kind, result).inc()
+
+    def queue_message(self, queue: str, result: str) -> None:
+        """Count a message of an Azure Storage Queue; the queues are those of the settings."""
+        self.queue_messages.labels(queue, result).inc()
+
+    def queue_failing(self, queue: str, *, failing: bool) -> None:
+        """Note whether a queue can be read, and let its counters begin at 0."""
+        self.queues_failing.labels(queue).set(int(failing))
+        for result in ("done", "poison", "left"):
+            self.queue_messages.labels(queue, result)
 
     def watch_restarted(self, kind: str, reason: str) -> None:
         """Count a watch that began anew."""

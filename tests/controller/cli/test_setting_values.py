@@ -161,6 +161,38 @@ def test_peers_are_a_host_and_a_port() -> None:
     assert setting_values.host_and_port("[fd00::7]:9090") == ("fd00::7", 9090)
 
 
+def test_queues() -> None:
+    """Several, by white space; the account is in the host, or in an emulator's path."""
+    found = setting_values.queues(
+        "https://acct.queue.core.windows.net/kargo-events?sig=x;project=shop\n"
+        "http://127.0.0.1:10001/devstoreaccount1/events"
+    )
+    assert [(each.name, each.project) for each in found] == [
+        ("queue:acct/kargo-events", "shop"),
+        ("queue:devstoreaccount1/events", ""),
+    ]
+    assert setting_values.queues("") == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("acct/events", id="no-url"),
+        pytest.param("http://acct.queue.core.windows.net/events", id="no-tls"),
+        pytest.param("https://acct.queue.core.windows.net/", id="no-queue"),
+        pytest.param("https://acct.queue.core.windows.net/Events", id="upper-case"),
+        pytest.param("https://acct.queue.core.windows.net/events;scope=a", id="unknown-option"),
+        pytest.param("https://acct.queue.core.windows.net/events;project=A_b", id="no-namespace"),
+        pytest.param("https://a.queue.core.windows.net:x/events", id="no-port"),
+        pytest.param(2 * "https://acct.queue.core.windows.net/events ", id="twice"),
+    ],
+)
+def test_wrong_queues(text: str) -> None:
+    """What is no queue is refused."""
+    with pytest.raises(ValueError, match=r"\A(is|must|names) "):
+        setting_values.queues(text)
+
+
 @given(ANY_TEXT)
 def test_any_text_is_read_or_refused(text: str) -> None:
     """No text makes a reader fail in any other way, or its message long."""
@@ -179,6 +211,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         setting_values.namespace,
         setting_values.base_url,
         setting_values.text,
+        setting_values.queues,
     ):
         try:
             read(text)

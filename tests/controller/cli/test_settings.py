@@ -17,6 +17,7 @@ def test_defaults() -> None:
         bind_address="0.0.0.0",
         port=8080,
         admin_port=9090,
+        queues=(),
         peers=None,
         base_url="https://kargo.example.com/webhooks",
         system_namespace="kargo-system-resources",

@@ -299,6 +299,28 @@ CASES = [
     ),
     pytest.param(
         Case(
+            "QueueFailing",
+            {ours("queue_failing", 'queue="queue:acct/q"'): "1x20"},
+            8,
+            {"severity": "warning", "namespace": "kargo", "queue": "queue:acct/q"},
+            "queue:acct/q can't be read",
+            "Events wait in the queue; those that come by HTTP are not affected.",
+        ),
+        id="queue-failing",
+    ),
+    pytest.param(
+        Case(
+            "QueuePoison",
+            {ours("queue_messages_total", 'queue="queue:acct/q", result="poison"'): "0x5 2x20"},
+            8,
+            {"severity": "warning", "namespace": "kargo", "queue": "queue:acct/q"},
+            "Messages of queue:acct/q were set aside",
+            "They are in its poison queue, since they can't be understood or never came to an end.",
+        ),
+        id="queue-poison",
+    ),
+    pytest.param(
+        Case(
             "CertificateExpiring",
             {ours("certificate_expiry_timestamp_seconds"): f"{10 * 86400 + 7200}x120"},
             120,

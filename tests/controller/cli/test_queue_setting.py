@@ -1,0 +1,28 @@
+"""The setting of queues: repeatable, and its query, which may be a credential, is never shown."""
+
+import pytest
+
+from controller.cli.settings import SettingsError, parse
+
+BASE = ["--base-url=https://kargo.example.com"]
+URL = "https://acct.queue.core.windows.net/events"
+
+
+def test_flag_is_repeatable_and_goes_before_the_variable() -> None:
+    """Each flag adds a queue; the variable counts where there is no flag."""
+    flags = [*BASE, f"--queue={URL}", f"--queue={URL}2;project=shop"]
+    names = [each.name for each in parse(flags, {"AZURE_QUEUES": f"{URL}3"}).queues]
+    assert names == ["queue:acct/events", "queue:acct/events2"]
+    assert [each.name for each in parse(BASE, {"AZURE_QUEUES": f"{URL} {URL}3"}).queues] == [
+        "queue:acct/events",
+        "queue:acct/events3",
+    ]
+    assert parse(BASE, {}).queues == ()
+
+
+def test_a_signature_is_not_shown() -> None:
+    """The error for a wrong URL has no query."""
+    with pytest.raises(SettingsError) as caught:
+        parse([*BASE, "--queue=https://acct.queue.core.windows.net/?sv=1&sig=hush"], {})
+    assert "hush" not in str(caught.value)
+    assert "sv=1" not in str(caught.value)
