@@ -22,7 +22,7 @@ from controller.application.gauges import (
 from controller.application.informers import Informers
 from controller.application.near_misses import NearMissesInWords
 from controller.application.overview import Overview
-from controller.application.queues import consumers
+from controller.application.queues import consumers, finished, stop_reading
 from controller.cli.settings import Settings
 from controller.cluster.access import AccessReviewer
 from controller.cluster.events import EventRecorder
@@ -210,9 +210,7 @@ class Application:
         log.info("serving", port=self._server.port, tls=self._certificate is not None)
         reading = [manager.start("queue", consumer.run()) for consumer in self._consumers]
         await manager.stopping.wait()
-        for task, consumer in zip(reading, self._consumers, strict=True):
-            manager.may_end(task)
-            consumer.stop()
+        stop_reading(manager, reading, self._consumers)
         await self._stop(manager, refreshing, publishing, keeping, reading)
 
     async def _secrets_tried(self) -> None:
@@ -265,9 +263,7 @@ class Application:
             await self._leases.pause()
         deadline = self._clock.monotonic() + self._options.shutdown_timeout
         await done_before(manager.hurry, self._server.finished(self._options.shutdown_timeout))
-        if reading:
-            left = max(0.0, deadline - self._clock.monotonic())
-            await done_before(manager.hurry, asyncio.wait(reading, timeout=left))
+        await done_before(manager.hurry, finished(reading, deadline - self._clock.monotonic()))
         for task, queue in ((refreshing, self._refreshes), (publishing, self._statuses)):
             manager.may_end(task)
             queue.shut_down()

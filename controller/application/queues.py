@@ -1,9 +1,12 @@
 """Makes a consumer for each queue of the settings; imports Azure's client only where there is one."""
 
+import asyncio
 import os
+from collections.abc import Sequence
 
 from controller.cli.settings import Settings
 from controller.observability.metrics import Metrics
+from controller.process.manager import Manager
 from controller.receivers.url import receiver_name
 from webhook.endpoint import Endpoint
 from webhook.queues.consumer import Consumer
@@ -35,6 +38,21 @@ def consumers(options: Settings, endpoint: Endpoint, metrics: Metrics) -> list[C
         )
         for source in options.queues
     ]
+
+
+def stop_reading(
+    manager: Manager, reading: Sequence[asyncio.Task[None]], consumers: Sequence[Consumer]
+) -> None:
+    """Have no more messages received; what is in work goes on."""
+    for task, consumer in zip(reading, consumers, strict=True):
+        manager.may_end(task)
+        consumer.stop()
+
+
+async def finished(reading: Sequence[asyncio.Task[None]], seconds: float) -> None:
+    """Wait until nothing is in work, at most so long."""
+    if reading:
+        await asyncio.wait(reading, timeout=max(0.0, seconds))
 
 
 def _owner(project: str) -> str:
