@@ -12,11 +12,12 @@ from azure.storage.queue import QueueClient, generate_queue_sas
 
 from e2e.controlplane import ControlPlaneError
 from e2e.controlplane.waiting import eventually
-from e2e.demo.events import acr_push, ado_push, cloud_event_push, event_grid_push
+from e2e.demo.events import acr_push
 from e2e.kargo.project import Project, git, image
 from e2e.tools import azurite
 from e2e.tools.azurite import ACCOUNT, KEY, Azurite
 from tests.support.receiver_process import ReceiverFactory, ReceiverProcess
+from webhook.payloads.samples import cloud_event_push, event_grid_push, git_push
 
 REGISTRY = "kargodemo.azurecr.io"
 REPOSITORY = "https://dev.azure.com/kargo-demo/shop/_git/manifests"
@@ -64,12 +65,12 @@ def _encoded(event: object) -> str:
 MESSAGES = [
     pytest.param(json.dumps(acr_push("app", "1")), "app", id="acr-plain"),
     pytest.param(_encoded(acr_push("app", "1")), "app", id="acr-base64"),
-    pytest.param(_encoded(event_grid_push("app", "1")), "app", id="event-grid-array"),
-    pytest.param(_encoded(event_grid_push("app", "1")[0]), "app", id="event-grid-one"),
-    pytest.param(_encoded(cloud_event_push("app", "1")), "app", id="cloud-event"),
-    pytest.param(_encoded([cloud_event_push("app", "1")]), "app", id="cloud-events"),
-    pytest.param(json.dumps(ado_push(REPOSITORY, "main")), "code", id="azure-devops-plain"),
-    pytest.param(_encoded(ado_push(REPOSITORY, "main")), "code", id="azure-devops-base64"),
+    pytest.param(_encoded(event_grid_push(f"{REGISTRY}/app:1")), "app", id="event-grid-array"),
+    pytest.param(_encoded(event_grid_push(f"{REGISTRY}/app:1")[0]), "app", id="event-grid-one"),
+    pytest.param(_encoded(cloud_event_push(f"{REGISTRY}/app:1")), "app", id="cloud-event"),
+    pytest.param(_encoded([cloud_event_push(f"{REGISTRY}/app:1")]), "app", id="cloud-events"),
+    pytest.param(json.dumps(git_push(REPOSITORY, "refs/heads/main")), "code", id="azure-devops-plain"),
+    pytest.param(_encoded(git_push(REPOSITORY, "refs/heads/main")), "code", id="azure-devops-base64"),
 ]
 
 
