@@ -12,6 +12,10 @@ class QueueFault(Exception):  # noqa: N818 - a state of the queue, as it is logg
     """A request to the queue failed. The message is one line and holds no credential."""
 
 
+class QueueRefused(QueueFault):
+    """The right for a request is missing."""
+
+
 class Message(NamedTuple):
     """A message that was received and is invisible to others for a while."""
 
@@ -33,7 +37,10 @@ class Queue(Protocol):
         """Receive at most so many messages, up to 32, invisible to others for ``visibility`` seconds."""
 
     async def renew(self, message: Message, visibility: int) -> Message:
-        """Keep a message invisible for so many seconds from now; it has another receipt then."""
+        """Keep a message invisible for so many seconds from now; it has another receipt then.
+
+        Raises QueueRefused where the right to write messages is missing.
+        """
 
     async def delete(self, message: Message) -> None:
         """Delete a message; it may be gone, or another's, already."""

@@ -7,6 +7,7 @@ URL whose query is a credential, so that only the status and what stands before 
 import contextlib
 import re
 from collections.abc import Awaitable, Sequence
+from http import HTTPStatus
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
@@ -15,13 +16,17 @@ from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsE
 from azure.storage.queue import QueueMessage
 from azure.storage.queue.aio import QueueClient
 
-from webhook.queues.ports import Message, QueueFault, QueueSettingError
+from webhook.queues.ports import Message, QueueFault, QueueRefused, QueueSettingError
 
 CONNECT_SECONDS, READ_SECONDS = 10, 30
 """Of one request: the service answers within two seconds, or throttles."""
 _ERROR_CHARACTERS = 300
 _QUERY = re.compile(r"\?\S*")
-_HINTS = {"AuthenticationFailed": " (a wrong or expired credential, or a clock that is off by 15 minutes)"}
+_UNAUTHENTICATED = "AuthenticationFailed"
+_HINTS = {
+    _UNAUTHENTICATED: " (a wrong or expired credential, or a clock that is off by 15 minutes)",
+    "AuthorizationPermissionMismatch": " (needs the role Storage Queue Data Contributor, or a SAS with rapu)",
+}
 
 _FAULTS = (AzureError, aiohttp.ClientError, OSError, TimeoutError, ValueError)
 """What a request, or the token for it, may fail with: none of it may end the process."""
@@ -141,7 +146,9 @@ def _raise(error: Exception) -> NoReturn:
     given = getattr(error, "error_code", None)
     code = str(getattr(given, "value", given) or "")
     if isinstance(error, HttpResponseError) and error.status_code is not None:
-        raise QueueFault(f"{error.status_code} {code}{_HINTS.get(code, '')}".strip()) from None
+        refused = error.status_code == HTTPStatus.FORBIDDEN and code != _UNAUTHENTICATED
+        kind = QueueRefused if refused else QueueFault
+        raise kind(f"{error.status_code} {code}{_HINTS.get(code, '')}".strip()) from None
     raise QueueFault(_clean(error)) from None
 
 
