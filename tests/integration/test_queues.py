@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -130,6 +131,67 @@ def test_scope_and_sas(
     signature = sas.partition("sig=")[2].partition("&")[0]
     assert signature not in receiver.process.output() + receiver.admin("/metrics").text
     assert f"queue:{ACCOUNT}/events" in receiver.admin("/metrics").text
+
+
+def _dequeue(queue: QueueClient, times: int) -> None:
+    """Receive its one message so often, and leave it visible."""
+    for _ in range(times):
+        [message] = queue.receive_messages(max_messages=1)
+        queue.update_message(message, visibility_timeout=0)
+
+
+def test_a_worn_out_message(
+    start_receiver: ReceiverFactory, storage: Azurite, queue: QueueClient, project: Project
+) -> None:
+    """What was received 10 times without an end is set aside, not carried out."""
+    project.add_warehouse("app", image(f"{REGISTRY}/app"))
+    queue.send_message(json.dumps(acr_push("app", "1")))
+    _dequeue(queue, 10)
+    receiver = _receiver(start_receiver, storage)
+    eventually(lambda: _left(queue) == 0)
+    assert not project.refreshes()["app"]
+    [line] = receiver.events("queue_message_poison")
+    assert line["reason"] == "it was received 10 times without an end"
+
+
+def test_a_right_to_read_only(
+    start_receiver: ReceiverFactory, storage: Azurite, queue: QueueClient, project: Project
+) -> None:
+    """It can't renew: one warning that says what it needs, and a message that came often is carried out."""
+    project.add_warehouse("app", image(f"{REGISTRY}/app"))
+    queue.send_message(json.dumps(acr_push("app", "1")))
+    _dequeue(queue, 10)
+    queue.send_message(json.dumps(acr_push("app", "2")))
+    sas = generate_queue_sas(
+        ACCOUNT, "events", KEY, permission="rp", expiry=datetime.now(UTC) + timedelta(hours=1)
+    )
+    receiver = start_receiver(f"--queue={storage.url('events')}?{sas}")
+    eventually(lambda: _left(queue) == 0 and bool(project.refreshes()["app"]))
+    [line] = receiver.events("queue_renewal_refused")
+    assert "Storage Queue Data Contributor" in line["error"]
+    assert not receiver.events("queue_message_poison")
+
+
+def test_many_messages_for_few_warehouses_are_few_patches(
+    start_receiver: ReceiverFactory, storage: Azurite, queue: QueueClient, project: Project
+) -> None:
+    """Those in work at the same time share a patch of their Warehouse."""
+    names = [f"app-{number}" for number in range(5)]
+    for name in names:
+        project.add_warehouse(name, image(f"{REGISTRY}/{name}"))
+    messages = 2000
+    with ThreadPoolExecutor(8) as pool:
+        list(
+            pool.map(
+                lambda n: queue.send_message(json.dumps(acr_push(names[n % 5], str(n)))), range(messages)
+            )
+        )
+    receiver = _receiver(start_receiver, storage, project=project)
+    done = "kargo_azure_receiver_queue_messages_total"
+    eventually(lambda: receiver.metric(done, result="done") == messages, 60.0)
+    assert _left(queue) == 0
+    patches = receiver.metric("kargo_azure_receiver_refresh_total", kind="Warehouse", result="persisted")
+    assert len(names) <= patches <= messages / 4
 
 
 def test_storage_stopped_and_started(

@@ -32,10 +32,11 @@ PIN = re.compile(
 
 
 def wanted() -> list[Requirement]:
-    """What setup.cfg says that the receiver needs."""
+    """What setup.cfg says that the receiver needs, with the extra that is in the image."""
     settings = configparser.ConfigParser()
     settings.read(ROOT / "setup.cfg", "utf-8")
-    return [Requirement(line) for line in settings["options"]["install_requires"].split("\n") if line]
+    text = settings["options"]["install_requires"] + settings["options.extras_require"]["queue"]
+    return [Requirement(line) for line in text.split("\n") if line]
 
 
 def locked(name: str) -> dict[str, Version]:

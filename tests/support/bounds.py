@@ -1,8 +1,10 @@
-"""What is bounded at the public port, as docs/security.md shows it."""
+"""What is bounded at the public port and of queues, as docs/security.md shows it."""
 
 from typing import NamedTuple
 
+from controller.cli.settings import DEFAULT_CONCURRENCY
 from webhook.limits import KIB, MIB, UNQUEUED_SECONDS, Limits, share
+from webhook.queues.consumer import MOST_DEQUEUES
 
 
 class Bound(NamedTuple):
@@ -21,7 +23,7 @@ class Bound(NamedTuple):
 
 
 def table(limits: Limits) -> list[Bound]:
-    """Return what is bounded at the public port, by how much, for whom, and what who meets it sees."""
+    """Return what is bounded, by how much, for whom, and what who meets it sees."""
     bodies, deliveries = limits.body_bytes // MIB, limits.delivery_bytes // MIB
     refused, closed = "503 with `Retry-After`", "closed"
     return [
@@ -46,6 +48,12 @@ def table(limits: Limits) -> list[Bound]:
         Bound("time from headers to the body's end", "408, closed", each=f"{limits.body_seconds:.0f} s"),
         Bound("rest of a refused body", closed, each=f"{limits.discard // MIB} MiB"),
         Bound("time until an answer is read", closed, each=f"{limits.unread:.0f} s"),
+        Bound(
+            "messages of queues in work",
+            "stay in the queue",
+            f"{DEFAULT_CONCURRENCY} (`--refresh-concurrency`)",
+        ),
+        Bound("dequeues of a message", "set aside in the queue's `…-poison`", each=f"{MOST_DEQUEUES}"),
     ]
 
 
