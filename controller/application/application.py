@@ -10,19 +10,12 @@ from collections.abc import Sequence
 
 import structlog
 
+from controller.application import gauges
 from controller.application.catching_up import lease_keeper
-from controller.application.gauges import (
-    export_certificate,
-    export_informers,
-    export_journal,
-    export_queues,
-    export_unhandled,
-    process_registry,
-)
 from controller.application.informers import Informers
 from controller.application.near_misses import NearMissesInWords
 from controller.application.overview import Overview
-from controller.application.queues import consumers, finished, stop_reading
+from controller.application.queues import consumers, finished, open_queues, stop_reading
 from controller.cli.settings import Settings
 from controller.cluster.access import AccessReviewer
 from controller.cluster.events import EventRecorder
@@ -77,7 +70,7 @@ class Application:
         self._version = version
         self._ready = self._resumed = False
         self._clock = clock = SystemClock()
-        registry = process_registry()
+        registry = gauges.process_registry()
         metrics = Metrics(registry, version=version)
         self.client = Client(
             configuration,
@@ -131,7 +124,7 @@ class Application:
         self._certificate = None
         if options.tls_cert is not None and options.tls_key is not None:
             self._certificate = Certificate(options.tls_cert, options.tls_key, clock=clock)
-            export_certificate(metrics, self._certificate)
+            gauges.export_certificate(metrics, self._certificate)
         self._near_misses = NearMissScan(self._informers.warehouse_index, clock)
         self._deliveries = Deliveries(
             dispatcher,
@@ -176,10 +169,10 @@ class Application:
             address=options.bind_address,
             port=options.admin_port,
         )
-        export_unhandled(metrics, handled)
-        export_queues(metrics, queues)
-        export_informers(metrics, self._informers, clock)
-        export_journal(metrics, journal)
+        gauges.export_unhandled(metrics, handled)
+        gauges.export_queues(metrics, queues)
+        gauges.export_informers(metrics, self._informers, clock)
+        gauges.export_journal(metrics, journal)
 
     async def run(self, manager: Manager) -> None:
         """Serve until asked to stop, then wind up. Raises ServerError if a port can't be had."""
@@ -291,6 +284,7 @@ async def serve(options: Settings, version: str) -> None:
     ServerError for a port that can't be had, and PartFailed if a part fails while running.
     """
     configuration = await load_configuration(options.kubeconfig, SystemClock())
+    open_queues(options)  # what is set wrong is found before anything is opened
     manager = Manager()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

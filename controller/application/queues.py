@@ -10,13 +10,13 @@ from controller.process.manager import Manager
 from controller.receivers.url import receiver_name
 from webhook.endpoint import Endpoint
 from webhook.queues.consumer import Consumer
-from webhook.queues.ports import QueueSettingError
+from webhook.queues.ports import Queue, QueueSettingError
 
 
-def consumers(options: Settings, endpoint: Endpoint, metrics: Metrics) -> list[Consumer]:
-    """Return a consumer for each queue; must be called on the event loop. Raises QueueSettingError.
+def open_queues(options: Settings) -> list[Queue]:
+    """Return the queues of the settings, not connected yet; must be called on the event loop.
 
-    Together they have at most as many messages in work as there are patches in flight, and one each.
+    Raises QueueSettingError.
     """
     if not options.queues:
         return []
@@ -26,17 +26,19 @@ def consumers(options: Settings, endpoint: Endpoint, metrics: Metrics) -> list[C
         raise QueueSettingError(
             "--queue needs the extra: pip install 'kargo-azure-receiver[queue]'"
         ) from error
-    most = max(1, options.refresh_concurrency // len(options.queues))
     connection_string = os.environ.get("AZURE_STORAGE_CONNECTION_STRING")
+    return [StorageQueue(source.url, source.name, connection_string) for source in options.queues]
+
+
+def consumers(options: Settings, endpoint: Endpoint, metrics: Metrics) -> list[Consumer]:
+    """Return a consumer for each queue; must be called on the event loop. Raises QueueSettingError.
+
+    Together they have at most as many messages in work as there are patches in flight, and one each.
+    """
+    most = max(1, options.refresh_concurrency // max(1, len(options.queues)))
     return [
-        Consumer(
-            StorageQueue(source.url, source.name, connection_string),
-            endpoint,
-            metrics,
-            owner=_owner(source.project),
-            most=most,
-        )
-        for source in options.queues
+        Consumer(queue, endpoint, metrics, owner=_owner(source.project), most=most)
+        for source, queue in zip(options.queues, open_queues(options), strict=True)
     ]
 
 

@@ -14,13 +14,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tests.benchmarks import burst, events, fanout, lookup, near_misses, projects, startup
+from tests.benchmarks import (
+    burst,
+    events,
+    fanout,
+    lookup,
+    near_misses,
+    projects,
+    startup,
+    storage_queues,
+)
 from tests.benchmarks.rows import Row, table
 from tests.benchmarks.stage import Stage, peak_memory, say
 
 SCALES = {"10k": 10_000, "50k": 50_000, "100k": 100_000}
 GROUPS = {
-    "10k": ("lookup", "near-misses", "startup", "load", "journal", "promotions", "projects"),
+    "10k": ("lookup", "near-misses", "startup", "load", "journal", "promotions", "projects", "queues"),
     "50k": ("startup", "promotions"),
     "100k": ("startup", "promotions"),
 }
@@ -63,6 +72,7 @@ def measure(scale: str, groups: Sequence[str]) -> Iterator[Row]:
         "journal": burst.journal,
         "promotions": lambda stage: projects.promotions(stage, PROMOTIONS[scale]),
         "projects": projects.projects,
+        "queues": storage_queues.storage_queues,
     }
     wanted = [group for group in on_stage if group in groups]
     if not wanted:

@@ -228,3 +228,14 @@ def test_killed_with_messages_in_work(
         _receiver(start_receiver, storage, project=project)
     eventually(lambda: _left(queue) == 0, 90.0)
     assert all(project.refreshes().values())
+
+
+def test_a_queue_without_a_credential(start_receiver: ReceiverFactory, storage: Azurite) -> None:
+    """Azure's identity is not sent over plain HTTP: exit code 2, and one line on standard error."""
+    receiver = start_receiver(f"--queue={storage.url('events')}", wait=False)
+    assert receiver.process.wait(10.0) == 2
+    errors = [line for line in receiver.process.output().splitlines() if not line.startswith("{")]
+    assert errors == [
+        f"kargo-azure-receiver: queue:{ACCOUNT}/events: Token credential is only supported with HTTPS."
+    ]
+    assert "Unclosed" not in receiver.process.output()
