@@ -98,10 +98,6 @@ class Delivery:
             self._said = answers.text(answer)
         return answer
 
-    async def settled(self) -> None:
-        """Wait until nothing is outstanding, and let no later delivery take this one's place meanwhile."""
-        await self._refreshed()
-
     async def end(self, code: int | None = None) -> None:
         """Wait for what is outstanding, then close the row in the journal, or hand it to its successors.
 

@@ -6,7 +6,6 @@ Stop: in reverse, and what can't be finished in time stays in the journal.
 
 import asyncio
 import signal
-from collections.abc import Sequence
 
 import structlog
 
@@ -15,7 +14,7 @@ from controller.application.catching_up import lease_keeper
 from controller.application.informers import Informers
 from controller.application.near_misses import NearMissesInWords
 from controller.application.overview import Overview
-from controller.application.queues import consumers, finished, open_queues, stop_reading
+from controller.application.queues import Reading, open_queues
 from controller.cli.settings import Settings
 from controller.cluster.access import AccessReviewer
 from controller.cluster.events import EventRecorder
@@ -147,7 +146,7 @@ class Application:
             metrics=metrics,
         )
         endpoint = Endpoint(self._informers.receivers, self._deliveries, metrics, clock=clock, limits=limits)
-        self._consumers = consumers(options, endpoint, metrics)
+        self._reading = Reading(options, endpoint, metrics)
         self._server = WebhookServer(
             endpoint,
             address=options.bind_address,
@@ -201,10 +200,10 @@ class Application:
         await self._again.start()
         self._ready = True
         log.info("serving", port=self._server.port, tls=self._certificate is not None)
-        reading = [manager.start("queue", consumer.run()) for consumer in self._consumers]
+        self._reading.start(manager)
         await manager.stopping.wait()
-        stop_reading(manager, reading, self._consumers)
-        await self._stop(manager, refreshing, publishing, keeping, reading)
+        self._reading.stop(manager)
+        await self._stop(manager, refreshing, publishing, keeping)
 
     async def _secrets_tried(self) -> None:
         try:
@@ -242,7 +241,6 @@ class Application:
         refreshing: asyncio.Task[None],
         publishing: asyncio.Task[None],
         keeping: asyncio.Task[None] | None,
-        reading: Sequence[asyncio.Task[None]],
     ) -> None:
         """Not ready; answer for a while; stop accepting; finish what was accepted; leave the rest."""
         self._ready = False
@@ -256,7 +254,7 @@ class Application:
             await self._leases.pause()
         deadline = self._clock.monotonic() + self._options.shutdown_timeout
         await done_before(manager.hurry, self._server.finished(self._options.shutdown_timeout))
-        await done_before(manager.hurry, finished(reading, deadline - self._clock.monotonic()))
+        await done_before(manager.hurry, self._reading.finished(deadline - self._clock.monotonic()))
         for task, queue in ((refreshing, self._refreshes), (publishing, self._statuses)):
             manager.may_end(task)
             queue.shut_down()
@@ -271,10 +269,8 @@ class Application:
         log.info("stopped", pending=self._journal.pending)
 
     def _not_ready(self) -> list[str]:
-        if self._ready:
-            return []
         missing = [f"cache of {kind} is not synced" for kind in self._informers.not_synced()]
-        return missing or ["the public port is closed"]
+        return [] if self._ready else missing or ["the public port is closed"]
 
 
 async def serve(options: Settings, version: str) -> None:

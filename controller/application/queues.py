@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
 
 from controller.cli.settings import Settings
 from controller.observability.metrics import Metrics
@@ -42,19 +41,28 @@ def consumers(options: Settings, endpoint: Endpoint, metrics: Metrics) -> list[C
     ]
 
 
-def stop_reading(
-    manager: Manager, reading: Sequence[asyncio.Task[None]], consumers: Sequence[Consumer]
-) -> None:
-    """Have no more messages received; what is in work goes on."""
-    for task, consumer in zip(reading, consumers, strict=True):
-        manager.may_end(task)
-        consumer.stop()
+class Reading:
+    """The reading of all queues."""
 
+    def __init__(self, options: Settings, endpoint: Endpoint, metrics: Metrics) -> None:
+        """Make the consumers; must be called on the event loop. Raises QueueSettingError."""
+        self._consumers = consumers(options, endpoint, metrics)
+        self._tasks: list[asyncio.Task[None]] = []
 
-async def finished(reading: Sequence[asyncio.Task[None]], seconds: float) -> None:
-    """Wait until nothing is in work, at most so long."""
-    if reading:
-        await asyncio.wait(reading, timeout=max(0.0, seconds))
+    def start(self, manager: Manager) -> None:
+        """Have messages received."""
+        self._tasks = [manager.start("queue", consumer.run()) for consumer in self._consumers]
+
+    def stop(self, manager: Manager) -> None:
+        """Have no more messages received; what is in work goes on."""
+        for task, consumer in zip(self._tasks, self._consumers, strict=True):
+            manager.may_end(task)
+            consumer.stop()
+
+    async def finished(self, seconds: float) -> None:
+        """Wait until nothing is in work, at most so long."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=max(0.0, seconds))
 
 
 def _owner(project: str) -> str:

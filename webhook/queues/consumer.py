@@ -232,7 +232,10 @@ class Consumer:
 
     async def _see_through(self, delivery: Delivery) -> None:
         try:
-            await delivery.settled()
+            # Before ``end`` no later delivery takes this one's place: it is deleted for what was persisted.
+            refreshed = asyncio.Event()
+            delivery.refresh.on_done(refreshed.set)
+            await refreshed.wait()
             await delivery.end()
         finally:
             self._endpoint.release(delivery)
