@@ -12,7 +12,7 @@ from functools import partial
 import structlog
 
 from controller.kargo.objects import SECRETS, Secret, decode_secret
-from controller.receivers.secret_throttle import RequestPacer
+from controller.receivers.secret_throttle import PACE, RequestPacer
 from controller.receivers.state import UNREADABLE, SecretRef, SecretState
 from controller.runtime.api.client import Client
 from controller.runtime.api.errors import ApiError, Forbidden
@@ -48,6 +48,8 @@ class _Watch:
         """Done once the first list was answered, by the Secret or by a failure, or never will be."""
         self.opened = False
         self.problem = ""
+        self.asked = 0.0
+        """When it was refused first, or tried again last (monotonic seconds)."""
 
     async def acquire(self) -> None:
         """Wait for a place to open the watch."""
@@ -118,7 +120,7 @@ class SecretWatches:
             field_selector=f"metadata.name={name}",
             forbidden_retry=FORBIDDEN_RETRY,
             idle_seconds=IDLE_SECONDS,
-            throttle=self.pacer.again,
+            throttle=partial(self._try_again, watch),
             turns=watch,
             on_error=partial(self._failed, watch),
             on_recovered=partial(self._recovered, watch),
@@ -180,6 +182,13 @@ class SecretWatches:
         finally:
             self._tried(watch)
 
+    async def _try_again(self, watch: _Watch) -> None:
+        """Wait as long as all refused Secrets take for one attempt each: so none waits long for its turn."""
+        due = watch.asked + self._unreadable.total() * PACE
+        await self._clock.sleep(due - self._clock.monotonic())
+        await self.pacer.again()
+        watch.asked = self._clock.monotonic()
+
     def _tried(self, watch: _Watch) -> None:
         watch.turn.end()
         if not watch.tried.done():
@@ -204,6 +213,7 @@ class SecretWatches:
         if not self._unreadable[namespace]:
             log.error("right_missing", verb=error.verb, resource="secrets", namespace=namespace)
         self._set_problem(watch, UNREADABLE)
+        watch.asked = self._clock.monotonic()
         watch.changed()
 
     def _recovered(self, watch: _Watch) -> None:

@@ -143,7 +143,7 @@ class StatusReconciler:
         """Have configs with Secrets that can't be read reconciled, as fast as the pacer lets through."""
         while True:
             await self._some_unreadable.wait()
-            await self._pacer.first(REPORT_REQUESTS)
+            await self._pacer.again(REPORT_REQUESTS)
             key = next(iter(self._unreadable))
             del self._unreadable[key]
             self._queue.add(key)
