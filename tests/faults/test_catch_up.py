@@ -28,8 +28,8 @@ FOUND_OUT_SECONDS = 45.0
 
 
 @pytest.fixture(autouse=True)
-def no_leases(control_plane: ControlPlane) -> Iterator[None]:
-    """Without the Leases of other tests."""
+def no_leases(control_plane: ControlPlane, no_other_configs: None) -> Iterator[None]:
+    """Without the Leases of other tests, and their Projects: a catch-up is of all that receivers cover."""
     delete = ("delete", "leases", "--all", "-n", SERVICE_ACCOUNT_NAMESPACE)
     control_plane.kubectl(*delete)
     yield
