@@ -135,7 +135,13 @@ def test_a_healthy_installation(
     installation.config_map(receiver.base_url)
     eventually(lambda: entries(project.config()) and condition(project.config()).get("status") == "True")
     receiver.post(project.path, {"action": "ping"})
-    done = doctor(control_plane.kubeconfig, "-o=json", f"--data-dir={start_receiver.folder}")
+
+    def asked() -> subprocess.CompletedProcess[str] | None:
+        """Ask until the history has the ping: such rows are written up to a second later."""
+        done = doctor(control_plane.kubeconfig, "-o=json", f"--data-dir={start_receiver.folder}")
+        return done if "last delivery " in done.stdout else None
+
+    done = eventually(asked, limit=20.0)
     found = findings(done)
     wrong = {subject for subject, lines in found.items() if any(level != "ok" for level, _ in lines)}
     assert (done.returncode, done.stderr, wrong) == (0, "", {"certificate"})

@@ -15,11 +15,12 @@ def test_near_misses_are_in_history_and_on_the_page(
 ) -> None:
     """Each kind that a cluster can hold, the best first; and the process ends well."""
     other = new_project().create()
-    other.add_warehouse("elsewhere", image(f"{REGISTRY}/app"))
-    project.add_warehouse("other-registry", image("fabrikam.azurecr.io/app"))
+    repository = f"of-{project.name}"  # nothing of other tests nearly matches it
+    other.add_warehouse("elsewhere", image(f"{REGISTRY}/{repository}"))
+    project.add_warehouse("other-registry", image(f"fabrikam.azurecr.io/{repository}"))
     project.add_warehouse("odd", {"image": {"semverConstraint": "^1"}})
     receiver = start_receiver()
-    answer = receiver.post(project.path, image_push("app"))
+    answer = receiver.post(project.path, image_push(repository))
     assert (answer.status, answer.json) == (200, {"msg": "refreshed 0 warehouse(s)"})
     delivery = answer.headers["X-Delivery-Id"]
 
