@@ -159,6 +159,7 @@ class Endpoint:
         """Begin a delivery whose subjects are known; return the refusal where there is no room for it."""
         size = bytes_of(arrival.subjects)
         if not self.gate.deliveries.take(arrival.receiver, size):
+            arrival.subjects = ()  # no delivery: ``answered`` logs it, and has the history show it
             return self.overloaded
         try:
             return self.deliveries.begin(arrival)

@@ -266,6 +266,10 @@ async def test_delivery_without_room_is_refused_before_it_begins() -> None:
     assert (answer.code, dict(answer.headers)["Retry-After"]) == (503, "5")
     assert world.dispatcher.dispatched == []
     assert world.endpoint.gate.bytes == 0
+    with capture_logs() as logged:
+        world.endpoint.answered(arrival, answer)
+    assert [line["event"] for line in logged] == ["request_refused"]
+    assert world.journal.notices == [("kargo-demo/az", "refused", 503, "too much is in progress")]
 
 
 async def test_a_fault_while_a_delivery_begins_holds_no_bytes() -> None:
