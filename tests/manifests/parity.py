@@ -5,6 +5,11 @@ from typing import Any, NamedTuple
 
 HOST = "https://kargo.example.com"
 PARENTS = [{"name": "kargo", "namespace": "kargo"}]
+QUEUES = [
+    "https://contoso.queue.core.windows.net/kargo-events;project=shop",
+    "https://fabrikam.queue.core.windows.net/all",
+]
+CLIENT_ID = "6f1c2f5e-3f0b-4f5e-9a53-0c1d7a2b9e11"
 RUNBOOKS = "https://example.com/kargo-azure-receiver/docs/operations.md"
 
 
@@ -56,6 +61,8 @@ COMBINATIONS = {
             "runbookBaseUrl": "https://wiki.example.org/receiver",
             "flowSchema": {"enabled": True},
             "admissionWarnings": {"enabled": True},
+            "queues": {"urls": QUEUES},
+            "workloadIdentity": {"clientId": CLIENT_ID},
         },
         namespace="elsewhere",
         components=(
@@ -68,6 +75,8 @@ COMBINATIONS = {
             "runbooks",
             "flowschema",
             "admission-warnings",
+            "queue",
+            "workload-identity",
         ),
         settings={
             "namespace": "elsewhere",
@@ -77,7 +86,14 @@ COMBINATIONS = {
             "gateway": "public",
             "gatewayNamespace": "gateways",
             "runbookBaseUrl": "https://wiki.example.org/receiver",
+            "queues": " ".join(QUEUES),
+            "workloadIdentityClientId": CLIENT_ID,
         },
+    ),
+    "a-queue-instead-of-a-way-in": Case(
+        {"queues": {"urls": QUEUES[:1], "existingSecret": "storage-account"}},
+        components=("queue", "queue-secret"),
+        settings={"queues": QUEUES[0], "queueSecret": "storage-account"},
     ),
     "in-place-routed-with-tls-and-disk": Case(
         {
@@ -87,9 +103,10 @@ COMBINATIONS = {
             "ingress": {"enabled": True},
             "tls": {"enabled": True},
             "persistence": {"enabled": True},
+            "queues": {"existingSecret": "sas"},
         },
-        components=("own-serviceaccount", "ingress", "tls", "persistent-journal"),
-        settings={"systemResourcesNamespace": "system-secrets"},
+        components=("own-serviceaccount", "ingress", "tls", "persistent-journal", "queue-secret"),
+        settings={"systemResourcesNamespace": "system-secrets", "queueSecret": "sas"},
     ),
     "in-place-of-a-kargo-elsewhere": Case(
         {
@@ -148,6 +165,7 @@ CHART_ONLY: dict[str, Any] = {
         },
     },
     "persistence": {"enabled": True, "storageClassName": "managed-csi", "size": "2Gi"},
+    "queues": {"urls": QUEUES},
     "networkPolicy": {"monitoringNamespace": "prometheus", "apiServerPorts": [8443]},
     "monitoring": {"enabled": True, "labels": {"release": "prometheus"}},
 }

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from controller.cli import settings
 from e2e.controlplane import ControlPlaneError
 from e2e.tools import chart as chart_tool
-from tests.manifests.parity import CHART_ONLY, HOST, PARENTS
+from tests.manifests.parity import CHART_ONLY, CLIENT_ID, HOST, PARENTS, QUEUES
 from tests.support.chart import CHART, Helm, HelmError, Values, hooks_apart
 from tests.support.manifests import ROOT, of_kind, workload
 
@@ -43,6 +44,11 @@ def refusal(helm: Helm, values: Values) -> str:
         pytest.param({"labels": {"app.kubernetes.io/name": "x"}}, "app.kubernetes.io/name", id="our-label"),
         pytest.param({"persistence": {"size": "much"}}, "/persistence/size", id="size"),
         pytest.param({"runbookBaseUrl": "docs/operations.md"}, "/runbookBaseUrl", id="relative-runbook"),
+        pytest.param({"queues": {"urls": ["http://x/q"]}}, "/queues/urls/0", id="queue-in-clear"),
+        pytest.param(
+            {"queues": {"urls": ["https://x/q;project=A"]}}, "/queues/urls/0", id="queue-of-no-project"
+        ),
+        pytest.param({"workloadIdentity": {"clientId": "me"}}, "/workloadIdentity/clientId", id="client-id"),
         pytest.param({"kargo": {"namespace": "No_Name"}}, "/kargo/namespace", id="namespace"),
     ],
 )
@@ -96,6 +102,21 @@ def test_a_wrong_value_is_refused_by_name(helm: Helm, values: Values, named: str
         pytest.param(
             {"settings": {"DATA_DIR": "/x"}}, "settings.DATA_DIR is made by the chart", id="setting"
         ),
+        pytest.param(
+            {"settings": {"AZURE_QUEUES": "https://x/q"}},
+            "settings.AZURE_QUEUES is made",
+            id="queue-as-setting",
+        ),
+        pytest.param(
+            {"queues": {"urls": ["https://x/q", "https://x/r?sig=hidden"]}},
+            "queues.urls[1] holds a SAS",
+            id="sas-in-clear",
+        ),
+        pytest.param(
+            {"workloadIdentity": {"clientId": CLIENT_ID}},
+            "workloadIdentity.clientId needs queues.urls",
+            id="unused-identity",
+        ),
     ],
 )
 def test_a_bad_combination_is_one_line(helm: Helm, values: Values, words: str) -> None:
@@ -103,6 +124,7 @@ def test_a_bad_combination_is_one_line(helm: Helm, values: Values, words: str) -
     message = refusal(helm, values)
     assert words in message
     assert "\n" not in message
+    assert "hidden" not in message
 
 
 def test_the_schema_knows_exactly_the_values() -> None:
@@ -192,12 +214,37 @@ def test_what_only_the_chart_has(helm: Helm) -> None:
     for name in ("affinity", "nodeSelector", "tolerations", "priorityClassName"):
         assert spec[name] == CHART_ONLY[name]
     assert container["env"][-1] == {"name": "HTTPS_PROXY", "value": "http://proxy"}
-    (settings,) = [each for each in of_kind(objects, "ConfigMap") if each["metadata"]["name"] == OURS]
-    assert settings["data"] == {
+    (given,) = [each for each in of_kind(objects, "ConfigMap") if each["metadata"]["name"] == OURS]
+    assert given["data"] == {
         "LOG_LEVEL": "debug",
         "PUBLISH_STATUS": "false",
         "REFRESH_CONCURRENCY": "2000000",
     }
+
+
+@pytest.mark.parametrize("mode", ["beside", "in-place", "standalone"])
+def test_queues_are_read_as_an_identity(helm: Helm, mode: str) -> None:
+    """The receiver reads what the chart sets; in every mode the ServiceAccount stays as it is."""
+    values = {"queues": {"urls": QUEUES}, "workloadIdentity": {"clientId": CLIENT_ID}}
+    objects = helm.render({"mode": mode, "baseUrl": HOST, **values})
+    pod = workload(objects)["spec"]["template"]
+    assert pod["metadata"]["labels"]["azure.workload.identity/use"] == "true"
+    env = {each["name"]: each.get("value") for each in pod["spec"]["containers"][0]["env"]}
+    assert env["AZURE_CLIENT_ID"] == CLIENT_ID
+    read = settings.parse(["--publish-status=false"], {"AZURE_QUEUES": env["AZURE_QUEUES"]}).queues
+    assert [(each.name, each.project) for each in read] == [
+        ("queue:contoso/kargo-events", "shop"),
+        ("queue:fabrikam/all", ""),
+    ]
+    assert not any("annotations" in each["metadata"] for each in of_kind(objects, "ServiceAccount"))
+
+
+@pytest.mark.parametrize(("queues", "ports"), [([], [8443]), (QUEUES, [8443, 443])])
+def test_a_queue_opens_the_way_to_azure(helm: Helm, queues: list[str], ports: list[int]) -> None:
+    """Where the API server's ports are others, 443 is open only if there are queues."""
+    policy = {"networkPolicy": {"apiServerPorts": [8443]}, "queues": {"urls": queues}}
+    (found,) = of_kind(helm.render(policy), "NetworkPolicy")
+    assert [each["port"] for each in found["spec"]["egress"][-1]["ports"]] == ports
 
 
 def test_an_ingress_as_kargos_own_is(helm: Helm) -> None:

@@ -52,6 +52,10 @@ labels:
 {{- if or (ne .Values.mode "beside") .Values.settings }}true{{ end }}
 {{- end }}
 
+{{- define "receiver.hasQueues" -}}
+{{- if or .Values.queues.urls .Values.queues.existingSecret }}true{{ end }}
+{{- end }}
+
 {{/* Host of the base URL, without a port: neither Ingress nor HTTPRoute knows ports. */}}
 {{- define "receiver.host" -}}
 {{ (urlParse .Values.baseUrl).hostname | lower }}

@@ -3,7 +3,8 @@
 metadata:
   labels:
     {{- include "receiver.podSelector" . | nindent 4 }}
-    {{- with .Values.podLabels }}
+    {{- $identity := empty .Values.workloadIdentity.clientId | ternary dict (dict "azure.workload.identity/use" "true") }}
+    {{- with merge $identity .Values.podLabels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
   {{- if or .Values.podAnnotations (include "receiver.hasSettings" .) }}
@@ -82,11 +83,23 @@ spec:
         - name: TLS_KEY_PATH
           value: /etc/kargo-azure-receiver/tls/tls.key
         {{- end }}
+        {{- with .Values.queues.urls }}
+        - name: AZURE_QUEUES
+          value: {{ join " " . | quote }}
+        {{- end }}
+        {{- with .Values.workloadIdentity.clientId }}
+        - name: AZURE_CLIENT_ID
+          value: {{ . | quote }}
+        {{- end }}
         {{- with .Values.env }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
       envFrom:
         {{- include "receiver.envFrom" . | nindent 8 }}
+        {{- with .Values.queues.existingSecret }}
+        - secretRef:
+            name: {{ . | quote }}
+        {{- end }}
       ports:
         - name: public
           containerPort: 8080

@@ -32,9 +32,17 @@ values.schema.json's. What the cluster says is asked only where there is one: `h
 {{- if and (eq .Values.mode "standalone") .Values.kargo.namespace }}
   {{- fail "mode standalone can't be combined with kargo.namespace: it lives in the release's namespace, which must not be Kargo's" }}
 {{- end }}
-{{- range $name := list "EXTERNAL_WEBHOOK_SERVER_BASE_URL" "SYSTEM_RESOURCES_NAMESPACE" "KUBECONFIG" "DATA_DIR" "PORT" "ADMIN_PORT" "TLS_ENABLED" "TLS_CERT_PATH" "TLS_KEY_PATH" }}
+{{- range $number, $url := .Values.queues.urls }}
+  {{- if contains "?" $url }}
+    {{- fail (printf "queues.urls[%d] holds a SAS, a credential that everybody could read in the Pod: put the URL into a Secret as AZURE_QUEUES, and name that in queues.existingSecret" $number) }}
+  {{- end }}
+{{- end }}
+{{- if and .Values.workloadIdentity.clientId (not (include "receiver.hasQueues" .)) }}
+  {{- fail "workloadIdentity.clientId needs queues.urls: nothing else signs in to Azure" }}
+{{- end }}
+{{- range $name := list "EXTERNAL_WEBHOOK_SERVER_BASE_URL" "SYSTEM_RESOURCES_NAMESPACE" "KUBECONFIG" "DATA_DIR" "PORT" "ADMIN_PORT" "TLS_ENABLED" "TLS_CERT_PATH" "TLS_KEY_PATH" "AZURE_QUEUES" "AZURE_STORAGE_CONNECTION_STRING" }}
   {{- if hasKey $.Values.settings $name }}
-    {{- fail (printf "settings.%s is made by the chart from other values (baseUrl, kargo, tls, persistence): leave it out" $name) }}
+    {{- fail (printf "settings.%s is made by the chart from other values (baseUrl, kargo, tls, persistence, queues): leave it out" $name) }}
   {{- end }}
 {{- end }}
 {{- include "receiver.validateCluster" . }}
