@@ -1,6 +1,5 @@
 """What the chart promises beside its objects: it refuses what is wrong, and says what to do next."""
 
-import configparser
 import itertools
 import json
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from e2e.controlplane import ControlPlaneError
 from e2e.tools import chart as chart_tool
 from tests.manifests.parity import CHART_ONLY, CLIENT_ID, HOST, PARENTS, QUEUES
 from tests.support.chart import CHART, Helm, HelmError, Values, hooks_apart
-from tests.support.manifests import ROOT, of_kind, workload
+from tests.support.manifests import of_kind, workload
 
 OURS = "kargo-azure-receiver"
 DIGEST = f"sha256:{'a' * 64}"
@@ -159,14 +158,6 @@ def test_a_value_without_a_comment_is_an_error() -> None:
     """Nobody adds a value and forgets to say what it is."""
     with pytest.raises(ControlPlaneError, match="a\\.b has no comment"):
         list(chart_tool.documented("a:\n  b: 1\n"))
-
-
-def test_chart_and_package_have_one_version() -> None:
-    """A chart deploys the version that it was made for."""
-    package = configparser.ConfigParser()
-    package.read(ROOT.parent / "setup.cfg")
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
-    assert {chart["version"], chart["appVersion"]} == {package["metadata"]["version"]}
 
 
 def test_artifact_hub_can_read_its_annotations() -> None:

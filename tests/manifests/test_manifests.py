@@ -225,13 +225,6 @@ def test_standalone_never_lives_in_kargos_namespace() -> None:
     assert {each["metadata"].get("namespace", OURS) for each in found} == {OURS}
 
 
-def test_the_image_is_the_version_of_the_package() -> None:
-    """The manifests of a release deploy that release."""
-    package = configparser.ConfigParser()
-    package.read(ROOT.parent / "setup.cfg")
-    assert container("base")["image"] == f"{OURS}:{package['metadata']['version']}"
-
-
 def test_the_image_runs_as_the_user_of_the_manifests() -> None:
     """runAsNonRoot needs a numeric user in the image, and volumes are for this one."""
     pod = workload(objects(folder("base")))["spec"]["template"]["spec"]
