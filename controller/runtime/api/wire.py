@@ -8,13 +8,13 @@ import msgspec
 W = TypeVar("W")
 
 
-class Meta(msgspec.Struct, rename="camel", gc=False):
+class Meta(msgspec.Struct, gc=False):
     """The identity of an object."""
 
     name: str
     namespace: str = ""
     uid: str = ""
-    resource_version: str = ""
+    version: str = msgspec.field(default="", name="resourceVersion")
 
 
 class Event(msgspec.Struct, gc=False):

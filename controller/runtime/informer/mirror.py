@@ -1,7 +1,6 @@
 """Keeps a store equal to what lists and watches bring, and calls handlers for each difference."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
@@ -10,7 +9,7 @@ import structlog
 
 from controller.runtime.api.errors import UNDECODABLE
 from controller.runtime.api.wire import Meta, parse_meta
-from controller.runtime.informer.store import Stored, StoreWriter
+from controller.runtime.informer.store import Store, Stored
 
 log = structlog.get_logger()
 
@@ -50,18 +49,11 @@ class Mirror(Generic[T]):
     ``decode`` returns None is of no interest: it is treated as if it were not there.
     """
 
-    def __init__(
-        self,
-        decode: Decode[T],
-        *,
-        kind: str,
-        quarantined: Callable[[], None],
-    ) -> None:
+    def __init__(self, decode: Decode[T], *, kind: str, quarantined: Callable[[], None]) -> None:
         self._decode = decode
         self._kind = kind
         self._count_quarantined = quarantined
-        self._writer: StoreWriter[T] = StoreWriter()
-        self.store = self._writer.view
+        self.store: Store[T] = Store()
         self.handlers: list[Handler[T]] = []
         self._quarantine: dict[tuple[str, str], str] = {}  # (namespace, name) -> the version that is bad
         # The pages so far, by namespace and name; None for one that can't be decoded.
@@ -79,25 +71,19 @@ class Mirror(Generic[T]):
                 await asyncio.sleep(0)
 
     def _collect(self, raw: msgspec.Raw) -> None:
-        if not len(self.store):  # the first list: no version is known that would spare the decoding
-            with contextlib.suppress(*UNDECODABLE):
-                obj = self._decode(raw, self.store.get)
-                if obj is not None:
-                    self._heal(obj.namespace, obj.name)
-                    self._listed.setdefault(obj.namespace, {})[obj.name] = obj
-                    return
-                if not self._quarantine:
-                    return
         try:
-            meta = parse_meta(raw)
+            if len(self.store):  # what is stored at this version need not be decoded again
+                meta = parse_meta(raw)
+                known = self.store.get(meta.namespace, meta.name)
+                if known is not None and _is_same(known, meta):
+                    self._listed.setdefault(meta.namespace, {})[meta.name] = known
+                    return
+            identity, obj = self._read(raw)
         except UNDECODABLE as error:
             self._reject(None, error)
             return
-        obj = self._resolve(raw, meta)
-        if obj is not None:
-            self._listed.setdefault(meta.namespace, {})[obj.name] = obj
-        elif (meta.namespace, meta.name) in self._quarantine:
-            self._listed.setdefault(meta.namespace, {})[meta.name] = None
+        if obj is not None or (identity.namespace, identity.name) in self._quarantine:
+            self._listed.setdefault(identity.namespace, {})[identity.name] = obj
 
     async def publish(self) -> None:
         """Make the store equal to the collected pages, as one stream of deletes, adds and updates."""
@@ -121,59 +107,51 @@ class Mirror(Generic[T]):
 
         Raises what UNDECODABLE names if not even the object's identity can be read.
         """
-        if kind != "DELETED":
-            # Nearly always a version that is new and sound: its identity need not be read beforehand.
-            with contextlib.suppress(*UNDECODABLE):
-                new = self._decode(raw, self.store.get)
-                if new is not None:
-                    self._heal(new.namespace, new.name)
-                    self._put(new)
-                    return new.version
-        meta = parse_meta(raw)
-        new = None if kind == "DELETED" else self._resolve(raw, meta)
+        identity: Stored
+        if kind == "DELETED":
+            identity, new = parse_meta(raw), None
+            self._quarantine.pop((identity.namespace, identity.name), None)
+        else:
+            identity, new = self._read(raw)
         if new is not None:
             self._put(new)
         else:
-            self._remove(meta.namespace, meta.name)
-        if kind == "DELETED":
-            self._quarantine.pop((meta.namespace, meta.name), None)
-        return meta.resource_version
+            self._remove(identity.namespace, identity.name)
+        return identity.version
 
-    def _resolve(self, raw: msgspec.Raw, meta: Meta) -> T | None:
-        """Return what to serve for ``raw``: what is stored if nothing changed, or if that is all we have."""
-        known = self.store.get(meta.namespace, meta.name)
-        if known is not None and known.uid != meta.uid:
-            known = None  # deleted and made anew: another object, which takes nothing over
-        if known is not None and known.version == meta.resource_version:
-            return known
+    def _read(self, raw: msgspec.Raw) -> tuple[Stored, T | None]:
+        """Return an object's identity, and what to serve for it: the stored one if it can't be decoded.
+
+        Raises what UNDECODABLE names if not even its identity can be read.
+        """
         try:
             new = self._decode(raw, self.store.get)
         except UNDECODABLE as error:
+            meta = parse_meta(raw)
             self._reject(meta, error)
-            return known
-        self._heal(meta.namespace, meta.name)
-        return new
-
-    def _heal(self, namespace: str, name: str) -> None:
-        if self._quarantine:
-            self._quarantine.pop((namespace, name), None)
+            known = self.store.get(meta.namespace, meta.name)
+            # One that was deleted and made anew is another object, which takes nothing over.
+            return meta, known if known is not None and known.uid == meta.uid else None
+        identity: Stored = parse_meta(raw) if new is None else new
+        self._quarantine.pop((identity.namespace, identity.name), None)
+        return identity, new
 
     def _put(self, new: T) -> None:
         old = self.store.get(new.namespace, new.name)
-        if old is new or (old is not None and old.version == new.version and old.uid == new.uid):
+        if old is not None and _is_same(old, new):
             return
         if old is not None and old.uid == new.uid:
-            self._writer.put(new)
+            self.store.put(new)
             for handler in self.handlers:
                 handler.updated(old, new)
             return
         self._remove(new.namespace, new.name)
-        self._writer.put(new)
+        self.store.put(new)
         for handler in self.handlers:
             handler.added(new)
 
     def _remove(self, namespace: str, name: str) -> None:
-        old = self._writer.remove(namespace, name)
+        old = self.store.remove(namespace, name)
         if old is not None:
             for handler in self.handlers:
                 handler.deleted(old)
@@ -181,9 +159,9 @@ class Mirror(Generic[T]):
     def _reject(self, meta: Meta | None, error: Exception) -> None:
         if meta is not None:
             key = (meta.namespace, meta.name)
-            if self._quarantine.get(key) == meta.resource_version:
+            if self._quarantine.get(key) == meta.version:
                 return
-            self._quarantine[key] = meta.resource_version
+            self._quarantine[key] = meta.version
         self._count_quarantined()
         log.warning(
             "object_undecodable",
@@ -192,3 +170,7 @@ class Mirror(Generic[T]):
             name=meta.name if meta else None,
             error=type(error).__name__ if isinstance(error, UnicodeDecodeError) else str(error),
         )
+
+
+def _is_same(known: Stored, other: Stored) -> bool:
+    return known.uid == other.uid and known.version == other.version

@@ -1,7 +1,6 @@
 """Objects by namespace and name: what an informer knows of the cluster.
 
-``Store`` is what everybody reads, ``StoreWriter`` what the informer alone holds. Everything happens on one
-event loop and nothing here awaits, so no reader ever sees half a change.
+Everything happens on one event loop and nothing here awaits, so no reader ever sees half a change.
 """
 
 from collections.abc import Iterator
@@ -32,7 +31,7 @@ T = TypeVar("T", bound=Stored)
 
 
 class Store(Generic[T]):
-    """A read-only, live view of the objects that an informer holds."""
+    """The objects that an informer holds. Everybody reads it; the informer's mirror alone changes it."""
 
     # By namespace, then name: no tuple per object (3 MB for 50,000).
     def __init__(self) -> None:
@@ -52,30 +51,18 @@ class Store(Generic[T]):
         for objects in self._objects.values():
             yield from objects.values()
 
-
-class StoreWriter(Generic[T]):
-    """Changes a Store; the informer alone holds it."""
-
-    def __init__(self) -> None:
-        self.view: Store[T] = Store()
-
-    def put(self, obj: T) -> T | None:
-        """Store ``obj`` under its namespace and name; return what it replaces."""
-        view = self.view
-        objects = view._objects.setdefault(obj.namespace, {})  # noqa: SLF001  one concept in two classes
-        old = objects.get(obj.name)
+    def put(self, obj: T) -> None:
+        """Store ``obj`` under its namespace and name, in place of what is there."""
+        objects = self._objects.setdefault(obj.namespace, {})
+        self._count += obj.name not in objects
         objects[obj.name] = obj
-        view._count += old is None  # noqa: SLF001
-        return old
 
     def remove(self, namespace: str, name: str) -> T | None:
         """Remove an object and return it; do nothing and return None where there is none."""
-        view = self.view
-        objects = view._objects.get(namespace)  # noqa: SLF001
-        old = None if objects is None else objects.pop(name, None)
-        if old is None:
-            return None
-        view._count -= 1  # noqa: SLF001
-        if not objects:
-            del view._objects[namespace]  # noqa: SLF001  projects come and go: leave no empty shells
+        objects = self._objects.get(namespace, {})
+        old = objects.pop(name, None)
+        if old is not None:
+            self._count -= 1
+            if not objects:
+                del self._objects[namespace]  # projects come and go: leave no empty shells
         return old

@@ -12,7 +12,7 @@ from controller.receivers.index import ConfigKey
 from controller.receivers.state import ReceiverState, State
 from controller.refreshing.catch_up import CatchUp
 from controller.repositories.keys import is_azure, subscription_key
-from controller.runtime.informer.store import StoreWriter
+from controller.runtime.informer.store import Store
 from tests.support.kube import unreachable
 from tests.support.refreshing import Refreshing
 
@@ -37,11 +37,11 @@ class Site(Refreshing):
 
     def __init__(self, rate: float = 20.0) -> None:
         super().__init__()
-        self.store: StoreWriter[Warehouse] = StoreWriter()
+        self.store: Store[Warehouse] = Store()
         self.receivers = Receivers()
         self.recorded: list[int] = []
         self.catch_up = CatchUp(
-            warehouses=self.store.view,
+            warehouses=self.store,
             receivers=self.receivers,  # type: ignore[arg-type]
             refresher=self.refresher,
             refreshed=self.refreshed,
@@ -52,7 +52,7 @@ class Site(Refreshing):
         self.job = Job("outage", self.clock.time() - 100.0, self.clock.time())
 
     def refreshed(self, target: Target) -> float:
-        found = self.store.view.get(target.namespace, target.name)
+        found = self.store.get(target.namespace, target.name)
         return 0.0 if found is None else found.refreshed
 
     def add(self, name: str, *subscriptions: tuple[str, str], namespace: str = "p", at: float = 0.0) -> None:
