@@ -8,7 +8,7 @@ import asyncio
 import functools
 from collections.abc import Coroutine, Iterable, Sequence
 from http import HTTPStatus
-from typing import Any, Protocol, Unpack
+from typing import Any
 
 import structlog
 
@@ -16,8 +16,9 @@ from controller.runtime.clock import Clock
 from webhook import answers
 from webhook.answers import Answer
 from webhook.arrival import Arrival
+from webhook.journal.journal import Journal
 from webhook.limits import REPLY_SECONDS, Limits
-from webhook.outcome import NO_REMARKS, Finished, NearMisses, Outcome, Remarkable, Remarks, outcome_of
+from webhook.outcome import NearMisses, Outcome, Remarks, outcome_of
 from webhook.ports import Dispatcher, NearMissFinder, Refresh, WebhookMetrics
 from webhook.reporting import clean, log_fault, near_misses_of, printable
 
@@ -25,25 +26,6 @@ log = structlog.get_logger()
 
 HURRY_SECONDS = 0.5
 """With less than this left of the reply budget the journal writes the row at once: a 202 will need it."""
-
-
-class Journal(Protocol):
-    """Keeps deliveries until they are done, though the process dies. Operations take effect in order."""
-
-    def record(self, arrival: Arrival, matched: int, names: Sequence[str] = ()) -> "asyncio.Future[bool]":
-        """Queue the row before this returns. The result says whether it was committed; never an exception."""
-
-    def hasten(self) -> None:
-        """Note that an answer waits for a row."""
-
-    def finish(self, delivery: str, **how: Unpack[Finished]) -> None:
-        """Queue the outcome of a delivery with nothing outstanding."""
-
-    def supersede(self, delivery: str, by: Sequence[str], remarks: Remarks = NO_REMARKS) -> None:
-        """Queue that others carry what was outstanding; their rows are committed."""
-
-    def note(self, arrival: Arrival, **more: Unpack[Remarkable]) -> None:
-        """Have the history show what has no row; promises nothing, waits for nothing."""
 
 
 class Delivery:

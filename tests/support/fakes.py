@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Unpack
 
 from webhook.arrival import Arrival, Subject
+from webhook.journal.journal import Journal
 from webhook.outcome import NO_REMARKS, Finished, Remarkable, Remarks
 from webhook.ports import Refresh
 
@@ -112,7 +113,7 @@ class FakeDispatcher:
         return self.refreshes.pop(0) if self.refreshes else FakeRefresh(0)
 
 
-class FakeJournal:
+class FakeJournal(Journal):
     """Notes what it is asked for. Commits at once, unless ``holding``; ``working`` says with what success."""
 
     def __init__(self) -> None:
