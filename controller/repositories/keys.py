@@ -23,8 +23,7 @@ def subscription_key(kind: str, url: str) -> str:
 
     Never raises, for any text in ``url``.
     """
-    normalized = _NORMALIZE[kind](url)
-    return azure_git_key(normalized) or registry_key(_text_key(normalized))
+    return _key(_NORMALIZE[kind](url))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -38,7 +37,8 @@ def event_keys(kind: str, url: str) -> tuple[str, ...]:
         key = subscription_key("git", url)
         over_ssh = server_ssh_key(key)
         return (key,) if over_ssh is None else (key, over_ssh)
-    return tuple(dict.fromkeys((subscription_key("image", url), subscription_key("chart", url))))
+    names = dict.fromkeys((normalize_image(url), normalize_chart(url)))  # nearly always one
+    return tuple(dict.fromkeys(map(_key, names)))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -65,6 +65,10 @@ def is_azure(key: str) -> bool:
     A look-alike host may pass too.
     """
     return key.startswith(f"{KEY_PREFIX}ado") or _IN_AZURE.match(key) is not None
+
+
+def _key(normalized: str) -> str:
+    return azure_git_key(normalized) or registry_key(_text_key(normalized))
 
 
 def _text_key(text: str) -> str:

@@ -60,6 +60,8 @@ def normalize_image(url: str) -> str:
 
 def normalize_chart(url: str) -> str:
     """Normalize the URL of a chart repository: without ``oci://``, then as an image where it is one."""
+    if _PLAIN_IMAGE.fullmatch(url):
+        return url
     text = printable(url)
     if not _PLAIN_CHART.fullmatch(text):
         try:
