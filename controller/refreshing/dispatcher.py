@@ -71,7 +71,8 @@ class Dispatcher:
             fresh = [target for target in targets if target not in seen] if seen else targets
             if len(subjects) > 1:
                 seen.update(fresh)
-            self._refresher.request(fresh, (scope, receiver, key), batch)
+            if fresh:
+                self._refresher.request(fresh, (scope, receiver, key), batch)
         return batch
 
     def _match(
