@@ -4,11 +4,14 @@ import itertools
 import os
 import random
 import resource
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,7 @@ from tests.support.memory_limit import memory_limit
 from tests.support.probe import Probe
 from tests.support.process_stats import MIB, peak_memory
 from tests.support.receiver_process import ReceiverFactory
+from webhook.journal.schema import FILE_NAME
 
 ATTACKS = Path(__file__).parent
 ROOT = ATTACKS.parents[1]
@@ -96,7 +100,36 @@ def attack(
         yield lambda name, **options: _attack(stage, name, seconds, **options)
 
 
-def _attack(stage: Stage, name: str, seconds: float, *, files: int = 20_000, warehouses: int = 0) -> None:
+@contextmanager
+def _slow_disk(journal: Path) -> Iterator[None]:
+    """Let the journal write for a tenth of each second only, as on a disk that is busy or slow."""
+    stop = threading.Event()
+
+    def hold() -> None:
+        with closing(sqlite3.connect(journal, isolation_level=None, timeout=10.0)) as database:
+            while not stop.wait(0.1):
+                database.execute("BEGIN IMMEDIATE")
+                stop.wait(0.9)
+                database.execute("COMMIT")
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _attack(
+    stage: Stage,
+    name: str,
+    seconds: float,
+    *,
+    files: int = 20_000,
+    warehouses: int = 0,
+    slow_disk: bool = False,
+) -> None:
     honest, attacked = stage.field(repositories=4), stage.new_project().create()
     attacked.put_secret({"secret": SECOND}, "second-secret")
     attacked.put_receivers(
@@ -111,8 +144,14 @@ def _attack(stage: Stage, name: str, seconds: float, *, files: int = 20_000, war
     receiver = stage.receiver("--log-level=error", wait=False)
     pid = receiver.process.pid
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (files, files))
-    with memory_limit(pid, MEMORY) as limited, stage.sender(honest, receiver, fresh=True) as sender:
+    with (
+        memory_limit(pid, MEMORY) as limited,
+        stage.sender(honest, receiver, fresh=True) as sender,
+        ExitStack() as disk,
+    ):
         receiver.wait_ready()
+        if slow_disk:
+            disk.enter_context(_slow_disk(stage.data / FILE_NAME))
         sending = sender.begin(honest.endless(stage.rng), rate=RATE)
         time.sleep(CALM_SECONDS)
         calm = max(entry.seconds for entry in sender.ledger.entries)
@@ -130,7 +169,8 @@ def _attack(stage: Stage, name: str, seconds: float, *, files: int = 20_000, war
     answers = ", ".join(f"{count} x {status or 'none'}" for status, count in sorted(account.statuses.items()))
     worst = f"worst answer {account.slowest:.2f} s, {calm:.2f} before ({answers}), {account.missing} missing"
     state = f"at most {peak / MIB:.0f} MiB" if alive else "KILLED"
-    stage.report(f"{name}: others' {worst}; receiver {state}; the attacker: {done.stdout.strip()}")
+    on = " on a slow disk" if slow_disk else ""
+    stage.report(f"{name}{on}: others' {worst}; receiver {state}; the attacker: {done.stdout.strip()}")
     failed = Counter(entry.text for entry in sender.ledger.entries if entry.status != 200)
     assert done.returncode == 0, done.stderr
     assert alive, "killed for memory" if limited else "ended"

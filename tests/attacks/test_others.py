@@ -17,6 +17,11 @@ def test_with_a_projects_urls(attack: Attack, name: str) -> None:
     attack(name)
 
 
+def test_with_batches_on_a_slow_disk(attack: Attack) -> None:
+    """What waits for the journal is counted too: a disk that takes its time does not fill the memory."""
+    attack("batches", slow_disk=True)
+
+
 @pytest.mark.parametrize(("name", "warehouses"), [("repositories", 1_500), ("pushes", 1_000)])
 def test_with_many_warehouses(attack: Attack, name: str, warehouses: int) -> None:
     """Refreshes take turns by Project: those of somebody else do not wait for all that one has asked for."""
