@@ -7,6 +7,7 @@ answered only when nothing is outstanding, or when the journal holds what is. Kn
 import asyncio
 import functools
 from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -28,28 +29,24 @@ HURRY_SECONDS = 0.5
 """With less than this left of the reply budget the journal writes the row at once: a 202 will need it."""
 
 
+@dataclass(slots=True, eq=False)
 class Delivery:
     """A delivery in progress. Its life is one task: ``answer``, unless nobody asks for one, then ``end``."""
 
-    __slots__ = ("_deliveries", "_said", "arrival", "carriers", "recorded", "refresh", "task")
-
-    def __init__(
-        self, deliveries: "Deliveries", arrival: Arrival, refresh: Refresh, recorded: "asyncio.Future[bool]"
-    ) -> None:
-        self._deliveries = deliveries
-        self.arrival = arrival
-        self.refresh = refresh
-        self.recorded = recorded
-        """Whether the journal holds an unfinished row of it, which would be taken up again after a crash."""
-        self._said = ""
-        """What the answer said, where that is more than the plain outcome."""
-        self.carriers: Sequence[Delivery] = ()
-        """Once it ends: the open deliveries that carry what was outstanding here."""
-        self.task: asyncio.Task[None]
+    deliveries: "Deliveries"
+    arrival: Arrival
+    refresh: Refresh
+    recorded: "asyncio.Future[bool]"
+    """Whether the journal holds an unfinished row of it, which would be taken up again after a crash."""
+    carriers: Sequence["Delivery"] = ()
+    """Once it ends: the open deliveries that carry what was outstanding here."""
+    task: "asyncio.Task[None]" = field(init=False)
+    _said: str = field(default="", init=False)
+    """What the answer said, where that is more than the plain outcome."""
 
     async def answer(self) -> Answer:
         """Return the answer once there is one, at the latest when the reply budget is used up."""
-        deliveries, refresh, recorded = self._deliveries, self.refresh, self.recorded
+        deliveries, refresh, recorded = self.deliveries, self.refresh, self.recorded
         left = self.arrival.began + deliveries.reply_seconds - deliveries.clock.monotonic()
         # No point in waiting for a retry. And where nothing matched, a Warehouse that is seen later must find
         # this delivery, after a crash too.
@@ -85,7 +82,7 @@ class Delivery:
 
         ``code`` is the status of the answer, which has been written; None for a delivery that is resumed.
         """
-        deliveries, refresh, recorded = self._deliveries, self.refresh, self.recorded
+        deliveries, refresh, recorded = self.deliveries, self.refresh, self.recorded
         seconds, near = self._seconds(), None
         if not refresh.matched and deliveries.near_misses is not None:
             near = await deliveries.near_misses.find(self.arrival.receiver, self.arrival.subjects)
@@ -124,7 +121,7 @@ class Delivery:
         """Have the history show a delivery that could not be recorded."""
         refresh = self.refresh
         refused = code >= HTTPStatus.BAD_REQUEST
-        self._deliveries.journal.note(
+        self.deliveries.journal.note(
             self.arrival,
             outcome=Outcome.REFUSED
             if refused
@@ -160,7 +157,7 @@ class Delivery:
         return future
 
     def _seconds(self) -> float:
-        return self._deliveries.clock.monotonic() - self.arrival.began
+        return self.deliveries.clock.monotonic() - self.arrival.began
 
     def _log(self, event: str, seconds: float, near: NearMisses | None = None, **more: object) -> None:
         arrival, refresh = self.arrival, self.refresh
@@ -182,6 +179,7 @@ class Delivery:
         )
 
 
+@dataclass(eq=False)
 class Deliveries:
     """Begins deliveries, and owns their tasks.
 
@@ -190,27 +188,19 @@ class Deliveries:
     done, never before; so what is open in an outage is the newest of each flow.
     """
 
-    def __init__(
-        self,
-        dispatcher: Dispatcher,
-        journal: Journal,
-        metrics: WebhookMetrics,
-        *,
-        clock: Clock,
-        reply_seconds: float = REPLY_SECONDS,
-        limits: Limits | None = None,
-        near_misses: NearMissFinder | None = None,
-    ) -> None:
-        self.journal = journal
-        self.clock = clock
-        self.reply_seconds = reply_seconds
-        self.near_misses = near_misses
+    dispatcher: Dispatcher
+    journal: Journal
+    metrics: WebhookMetrics
+    clock: Clock
+    reply_seconds: float = REPLY_SECONDS
+    limits: Limits = field(default_factory=Limits)
+    near_misses: NearMissFinder | None = None
+
+    def __post_init__(self) -> None:
         self.not_kept = answers.unavailable(
             "the event could neither be carried out in time nor be kept for later",
-            (limits or Limits()).retry_after,
+            self.limits.retry_after,
         )
-        self._dispatcher = dispatcher
-        self._metrics = metrics
         self._open: dict[str, Delivery] = {}
 
     def __len__(self) -> int:
@@ -233,7 +223,7 @@ class Deliveries:
         refresh = self._dispatch(arrival)
         matched = refresh.matched
         delivery = Delivery(self, arrival, refresh, self.journal.record(arrival, matched, refresh.names))
-        self._metrics.matched(matched)
+        self.metrics.matched(matched)
         return delivery
 
     def start(self, delivery: Delivery, life: Coroutine[Any, Any, None]) -> None:
@@ -249,7 +239,7 @@ class Deliveries:
         Warehouses that were not seen in time. The oldest go first.
         """
         if not owed:
-            self._dispatcher.remember(arrival.receiver, arrival.subjects, arrival.received)
+            self.dispatcher.remember(arrival.receiver, arrival.subjects, arrival.received)
             return
         arrival.began = self.clock.monotonic() - max(0.0, self.clock.time() - arrival.received)
         recorded = asyncio.get_running_loop().create_future()
@@ -265,7 +255,7 @@ class Deliveries:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _dispatch(self, arrival: Arrival) -> Refresh:
-        return self._dispatcher.dispatch(
+        return self.dispatcher.dispatch(
             arrival.receiver, arrival.subjects, arrival.received, delivery=arrival.id
         )
 

@@ -5,6 +5,7 @@ Leases are help, not duty: without the right to them, or without an API server, 
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import structlog
 
@@ -26,6 +27,7 @@ RELEASE_SECONDS = 3.0
 log = structlog.get_logger()
 
 
+@dataclass(eq=False)
 class LeaseKeeper:
     """Keeps the Lease of one replica.
 
@@ -35,28 +37,17 @@ class LeaseKeeper:
     began it), ``failed`` for each renewal that failed.
     """
 
-    def __init__(
-        self,
-        store: LeaseStore,
-        *,
-        name: str,
-        journal: str,
-        clock: Clock,
-        access: AccessReviewer,
-        unfinished: Callable[[], float | None],
-        catch_up: Callable[[Job], Awaitable[None]],
-        claimed: Callable[[str], None] = lambda reason: None,
-        failed: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._store = store
-        self._name = name
-        self._journal = journal
-        self._clock = clock
-        self._access = access
-        self._unfinished = unfinished
-        self._catch_up = catch_up
-        self._claimed = claimed
-        self._failed = failed
+    store: LeaseStore
+    name: str
+    journal: str
+    clock: Clock
+    access: AccessReviewer
+    unfinished: Callable[[], float | None]
+    catch_up: Callable[[Job], Awaitable[None]]
+    claimed: Callable[[str], None] = lambda reason: None
+    failed: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
         self._wake = asyncio.Event()
         self._replicas = self._new()
         self._failing = False
@@ -70,14 +61,14 @@ class LeaseKeeper:
         Raises what a catch-up raised.
         """
         self._replicas = self._new()
-        began = self._clock.monotonic()
+        began = self.clock.monotonic()
         while True:
-            now = self._clock.monotonic()
+            now = self.clock.monotonic()
             if now - began > EXPIRY_SECONDS:
                 self._replicas = self._new()  # the process stood still: nobody was served by it
             began = now
             pause = await self._round()
-            timer = self._clock.call_later(pause, self._wake.set)
+            timer = self.clock.call_later(pause, self._wake.set)
             await self._wake.wait()
             timer.cancel()
             self._wake.clear()
@@ -92,27 +83,27 @@ class LeaseKeeper:
         await self.pause()
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
-                leases = await self._store.read()
-                for lease in self._replicas.released(leases, until=until, unfinished=self._unfinished()):
-                    await self._store.write(lease)
+                leases = await self.store.read()
+                for lease in self._replicas.released(leases, until=until, unfinished=self.unfinished()):
+                    await self.store.write(lease)
         except (ApiError, TimeoutError) as error:
             log.warning("lease_not_released", error=one_line(error))
 
     def _new(self) -> Replicas:
-        return Replicas(self._name, self._journal, served=self._clock.time())
+        return Replicas(self.name, self.journal, served=self.clock.time())
 
     async def _round(self) -> float:
         """Read, decide, write; return the seconds until the next round."""
         try:
             async with asyncio.timeout(ROUND_SECONDS):
-                leases = await self._store.read()
+                leases = await self.store.read()
                 decision = self._replicas.see(
                     leases,
-                    monotonic=self._clock.monotonic(),
-                    time=self._clock.time(),
-                    unfinished=self._unfinished(),
+                    monotonic=self.clock.monotonic(),
+                    time=self.clock.time(),
+                    unfinished=self.unfinished(),
                 )
-                await self._store.write(decision.own)
+                await self.store.write(decision.own)
                 await self._take_on(decision)
         except Conflict:
             return RETRY_SECONDS  # another replica was faster, or an earlier request of ours was carried out
@@ -125,11 +116,11 @@ class LeaseKeeper:
 
     async def _missed(self, error: ApiError | TimeoutError) -> float:
         self._replicas.missed()
-        self._failed()
+        self.failed()
         if (
             isinstance(error, Forbidden)
             # Logs the right that is missing, once.
-            and await self._access.allowed(error.verb, LEASES, self._store.namespace) is False
+            and await self.access.allowed(error.verb, LEASES, self.store.namespace) is False
         ):
             return FORBIDDEN_SECONDS
         if not self._failing:
@@ -140,10 +131,10 @@ class LeaseKeeper:
     async def _take_on(self, decision: Decision) -> None:
         held = decision.held
         if decision.claim is not None:
-            await self._store.write(decision.claim)
+            await self.store.write(decision.claim)
             self._replicas.claimed()
-            mine = decision.claim.holder == self._name
-            self._claimed(decision.reason or "resumed")
+            mine = decision.claim.holder == self.name
+            self.claimed(decision.reason or "resumed")
             job = replicas.job_of(decision.claim)
             log.warning(
                 "catch_up_due",
@@ -154,7 +145,7 @@ class LeaseKeeper:
             held = decision.claim if mine else None
         await self._work_on(held, written=decision.claim is not None)
         for name in decision.gone:
-            await self._store.remove(name)
+            await self.store.remove(name)
 
     async def _work_on(self, held: Lease | None, *, written: bool) -> None:
         """Begin, go on with or end the catch-up that JOB's Lease asks of this replica."""
@@ -169,11 +160,11 @@ class LeaseKeeper:
             self._task.add_done_callback(lambda _: self._wake.set())
         elif self._task.done() and not written:
             self._task.result()
-            await self._store.write(replicas.finished(held, self._clock.time()))
+            await self.store.write(replicas.finished(held, self.clock.time()))
             self._job = self._task = None
 
     async def _made(self, job: Job) -> None:
-        await self._catch_up(job)
+        await self.catch_up(job)
 
     async def _stop_job(self) -> None:
         task, self._task, self._job = self._task, None, None

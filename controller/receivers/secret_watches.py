@@ -7,6 +7,7 @@ refusal is tried again soon, concerns that receiver alone, and is reported once.
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
@@ -68,26 +69,21 @@ class _Watch:
     added = updated = deleted = _pass_on
 
 
+@dataclass(eq=False)
 class SecretWatches:
     """The Secrets that receivers refer to, each followed by an informer of its own.
 
     ``changed`` is called with each Secret of which something else is known now.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        *,
-        clock: Clock,
-        changed: Callable[[SecretRef], None],
-        observer: InformerObserver | None = None,
-    ) -> None:
-        self.pacer = RequestPacer(clock)
+    client: Client
+    clock: Clock
+    changed: Callable[[SecretRef], None]
+    observer: InformerObserver = field(default_factory=InformerObserver)
+
+    def __post_init__(self) -> None:
+        self.pacer = RequestPacer(self.clock)
         """For requests about Secrets that can't be read, the reports of it included."""
-        self._client = client
-        self._clock = clock
-        self._changed = changed
-        self._observer = observer
         self._watches: dict[SecretRef, _Watch] = {}
         # The first lists of the start have places of their own: a Secret that comes later need not wait for
         # a thousand others. No watch opens before they are over: each is a connection with a handshake, and
@@ -108,14 +104,14 @@ class SecretWatches:
     def follow(self, ref: SecretRef) -> None:
         """Begin to watch a Secret."""
         namespace, name = ref
-        watch = self._watches[ref] = _Watch(ref, self._places, partial(self._changed, ref))
-        watch.turn = WatchTurn(self._start_places if self._starting else self._places, self._clock)
+        watch = self._watches[ref] = _Watch(ref, self._places, partial(self.changed, ref))
+        watch.turn = WatchTurn(self._start_places if self._starting else self._places, self.clock)
         watch.informer = Informer(
-            self._client,
+            self.client,
             SECRETS,
             decode_secret,
             kind=KIND,
-            clock=self._clock,
+            clock=self.clock,
             namespace=namespace,
             field_selector=f"metadata.name={name}",
             forbidden_retry=FORBIDDEN_RETRY,
@@ -125,7 +121,7 @@ class SecretWatches:
             on_error=partial(self._failed, watch),
             on_recovered=partial(self._recovered, watch),
             on_caught_up=partial(self._read, watch),
-            observer=self._observer,
+            observer=self.observer,
         )
         watch.informer.add_handler(watch)
         if self._group is not None:
@@ -185,9 +181,9 @@ class SecretWatches:
     async def _try_again(self, watch: _Watch) -> None:
         """Wait as long as all refused Secrets take for one attempt each: so none waits long for its turn."""
         due = watch.asked + self._unreadable.total() * PACE
-        await self._clock.sleep(due - self._clock.monotonic())
+        await self.clock.sleep(due - self.clock.monotonic())
         await self.pacer.again()
-        watch.asked = self._clock.monotonic()
+        watch.asked = self.clock.monotonic()
 
     def _tried(self, watch: _Watch) -> None:
         watch.turn.end()
@@ -213,7 +209,7 @@ class SecretWatches:
         if not self._unreadable[namespace]:
             log.error("right_missing", verb=error.verb, resource="secrets", namespace=namespace)
         self._set_problem(watch, UNREADABLE)
-        watch.asked = self._clock.monotonic()
+        watch.asked = self.clock.monotonic()
         watch.changed()
 
     def _recovered(self, watch: _Watch) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -52,6 +53,7 @@ OBJECT_BYTES = 1_500_000
 log = structlog.get_logger()
 
 
+@dataclass(eq=False)
 class StatusReconciler:
     """Keeps ``status.webhookReceivers`` and our condition of every config as they should be.
 
@@ -60,46 +62,33 @@ class StatusReconciler:
     become so at once.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        queue: WorkQueue[ConfigKey],
-        *,
-        receivers: ReceiverIndex,
-        base_url: str,
-        system_namespace: str,
-        clock: Clock,
-        access: AccessReviewer,
-        events: EventRecorder,
-        pacer: RequestPacer,
-        count: Callable[[str], None],
-        rng: random.Random | None = None,
-    ) -> None:
-        self._client = client
-        self._queue = queue
-        self._receivers = receivers
-        self._base_url = base_url
-        self._system_namespace = system_namespace
-        self._clock = clock
-        self._access = access
-        self._events = events
-        self._pacer = pacer
-        self._count = count
-        self._rng = rng or random.Random()  # noqa: S311 - spreads writes out, guards nothing
+    client: Client
+    queue: WorkQueue[ConfigKey]
+    receivers: ReceiverIndex
+    base_url: str
+    system_namespace: str
+    clock: Clock
+    access: AccessReviewer
+    events: EventRecorder
+    pacer: RequestPacer
+    count: Callable[[str], None]
+    rng: random.Random = field(default_factory=random.Random)
+
+    def __post_init__(self) -> None:
         self._histories: dict[ConfigKey, StatusHistory] = {}
         self._unreadable: dict[ConfigKey, None] = {}
         """Configs with a Secret that can't be read, in the order in which that is to be reported."""
         self._some_unreadable = asyncio.Event()
-        self.controller: Controller[ConfigKey] = Controller(queue, self.reconcile, workers=WORKERS)
+        self.controller: Controller[ConfigKey] = Controller(self.queue, self.reconcile, workers=WORKERS)
 
     def changed(self, key: ConfigKey) -> None:
         """Look at a config soon; the receiver index calls this for every change."""
-        config = self._receivers.config(key)
+        config = self.receivers.config(key)
         if config is None:
             self._histories.pop(key, None)
             return
-        states = self._receivers.states(key)
-        wanted = plan(config, states, self._base_url)
+        states = self.receivers.states(key)
+        wanted = plan(config, states, self.base_url)
         history = self._histories.setdefault(key, StatusHistory())
         history.want(wanted)
         if not wanted.differs_from(config):
@@ -108,22 +97,22 @@ class StatusReconciler:
             self._unreadable[key] = None
             self._some_unreadable.set()
         else:
-            self._queue.add_after(key, SPREAD * self._rng.random())
+            self.queue.add_after(key, SPREAD * self.rng.random())
 
     async def reconcile(self, key: ConfigKey) -> Outcome:
         """Bring one config's status in line."""
-        seen = self._receivers.config(key)
+        seen = self.receivers.config(key)
         # Until a Secret's watch is open, another replica may know a newer value of it, and have written that.
         # ``changed`` is called again when the watch is open.
-        if seen is None or self._receivers.settling(key):
+        if seen is None or self.receivers.settling(key):
             return Done()
-        states = self._receivers.states(key)
-        if not plan(seen, states, self._base_url).differs_from(seen):
+        states = self.receivers.states(key)
+        if not plan(seen, states, self.base_url).differs_from(seen):
             return Done()
         namespace, name = key
         resource, _ = _kind(key)
         try:
-            raw = await self._client.get(resource, namespace=namespace or None, name=name)
+            raw = await self.client.get(resource, namespace=namespace or None, name=name)
             config = decode_config(raw, lambda _namespace, _name: None)
             live = await self._live_states(config, dict(zip(seen.receivers, states, strict=True)))
         except NotFound:
@@ -133,7 +122,7 @@ class StatusReconciler:
         except (ApiError, msgspec.MsgspecError) as error:
             log.warning("status_not_read", config=_display(key), error=str(error))
             return Retry()
-        wanted = plan(config, live, self._base_url)
+        wanted = plan(config, live, self.base_url)
         due, disputed = self._history(key).due(config, wanted)
         if disputed:
             self._dispute(key, config)
@@ -143,10 +132,10 @@ class StatusReconciler:
         """Have configs with Secrets that can't be read reconciled, as fast as the pacer lets through."""
         while True:
             await self._some_unreadable.wait()
-            await self._pacer.again(REPORT_REQUESTS)
+            await self.pacer.again(REPORT_REQUESTS)
             key = next(iter(self._unreadable))
             del self._unreadable[key]
-            self._queue.add(key)
+            self.queue.add(key)
             if not self._unreadable:
                 self._some_unreadable.clear()
 
@@ -158,15 +147,14 @@ class StatusReconciler:
         A Secret is not read where the receiver's entry stays as it is: where our watch has not read it, or
         may not, and where the status shows the receiver as we see it. Each Secret is read once.
         """
-        namespace = config.namespace or self._system_namespace
-        secrets = LiveSecrets(self._client, namespace, refused=UNREADABLE)
+        namespace = config.namespace or self.system_namespace
+        secrets = LiveSecrets(self.client, namespace, refused=UNREADABLE)
         entries = entries_by_name(config)
         states = []
         for spec in config.receivers:
             state = seen.get(spec)
             if state is None or not (
-                state.state is State.PENDING
-                or is_published(entries.get(spec.name, {}), state, self._base_url)
+                state.state is State.PENDING or is_published(entries.get(spec.name, {}), state, self.base_url)
             ):
                 state, _ = judge(spec, config.namespace, namespace, await secrets.state(spec.secret))
                 state = self._unless_conflict(config, state)
@@ -177,7 +165,7 @@ class StatusReconciler:
         if state.state is not State.SERVED:
             return state
         name = receiver_name(config.namespace, state.name)
-        claimants = self._receivers.claimants(state.digest)
+        claimants = self.receivers.claimants(state.digest)
         others = [claimant for claimant in claimants if claimant != name]
         return conflict(state.name, [name, *others]) if others or len(claimants) > 1 else state
 
@@ -192,11 +180,11 @@ class StatusReconciler:
         if "webhookReceivers" in due:
             status["webhookReceivers"] = wanted.entries
         if "conditions" in due:
-            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock.time()))
+            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.clock.time()))
             status["conditions"] = conditions_with(config, wanted, now)
         body = msgspec.json.encode({"metadata": {"resourceVersion": config.version}, "status": status})
         try:
-            await self._client.patch(
+            await self.client.patch(
                 resource,
                 namespace=namespace or None,
                 name=name,
@@ -205,22 +193,22 @@ class StatusReconciler:
                 metadata_only=True,
             )
         except Conflict:
-            self._count("conflict")
+            self.count("conflict")
             return Retry()
         except NotFound:
             return Done()
         except Forbidden as error:
-            self._count("refused")
+            self.count("refused")
             return await self._refused("patch", resource, namespace, error, subresource="status")
         except ApiError as error:
-            self._count("refused")
+            self.count("refused")
             log.warning("status_not_written", config=_display(key), error=str(error))
             if _too_large(error, size + len(body)):
                 message = "the API server does not store this object with a status: it is too large"
                 self._emit(key, config, WARNING, "StatusTooLarge", message)
                 return Done()
             return Retry()
-        self._count("written")
+        self.count("written")
         self._history(key).wrote(due, wanted)
         if "conditions" in due:
             self._announce(key, config, wanted)
@@ -250,7 +238,7 @@ class StatusReconciler:
         if history.disputed:
             return
         history.disputed = True
-        self._count("disputed")
+        self.count("disputed")
         message = (
             "another controller writes other values into status.webhookReceivers or conditions than this "
             "receiver computes (another base URL in its settings, or an empty Secret, whose URL Kargo "
@@ -263,16 +251,16 @@ class StatusReconciler:
         self, key: ConfigKey, config: Config, level: str, reason: str, message: str, *, repeat: bool = False
     ) -> None:
         resource, kind = _kind(key)
-        self._events.emit(level, resource, kind, *key, reason, message, config.uid, repeat=repeat)
+        self.events.emit(level, resource, kind, *key, reason, message, config.uid, repeat=repeat)
 
     async def _refused(
         self, verb: str, resource: Resource, namespace: str, error: Forbidden, subresource: str = ""
     ) -> Outcome:
         # Asked for all namespaces at once: it was refused in this one, and one line says enough for all.
-        allowed = await self._access.allowed(verb, resource, "", subresource)
+        allowed = await self.access.allowed(verb, resource, "", subresource)
         if allowed is not False:
             log.warning("status_refused", namespace=namespace, error=str(error))
-        return Retry(RIGHT_MISSING_RETRY * (1.0 + self._rng.random()))
+        return Retry(RIGHT_MISSING_RETRY * (1.0 + self.rng.random()))
 
 
 def _too_large(error: ApiError, size: int) -> bool:

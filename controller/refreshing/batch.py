@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 
 from controller.kargo.objects import Target
@@ -19,6 +20,7 @@ class Settled(Enum):
     GONE = "gone"
 
 
+@dataclass(slots=True, eq=False)
 class Batch:
     """The refreshes that one delivery asked for, in a part for each flow.
 
@@ -28,37 +30,21 @@ class Batch:
     deliveries.
     """
 
-    __slots__ = (
-        "_callbacks",
-        "_on_detach",
-        "delivery",
-        "detached",
-        "failing",
-        "matched",
-        "outstanding",
-        "parts",
-        "persisted",
-        "received",
-        "rejected",
-        "superseded_by",
-    )
-
-    def __init__(self, received: float | None, delivery: str, on_detach: Callable[["Part"], None]) -> None:
-        self.received = received
-        """Monotonic time in seconds at which the event came; None if there was none."""
-        self.delivery = delivery
-        """Id of the delivery; empty for a refresh that no delivery waits for."""
-        self.parts: list[Part] = []
-        self.matched = 0
-        self.outstanding = 0
-        self.persisted = 0
-        self.rejected = 0
-        self.failing = False
-        self.detached = False
-        self.superseded_by: tuple[str, ...] = ()
-        """Ids of the deliveries that carry what was outstanding here."""
-        self._on_detach = on_detach
-        self._callbacks: list[Callable[[], object]] = []
+    received: float | None
+    """Monotonic time in seconds at which the event came; None if there was none."""
+    delivery: str
+    """Id of the delivery; empty for a refresh that no delivery waits for."""
+    on_detach: Callable[["Part"], None]
+    parts: list["Part"] = field(default_factory=list)
+    matched: int = 0
+    outstanding: int = 0
+    persisted: int = 0
+    rejected: int = 0
+    failing: bool = False
+    detached: bool = False
+    superseded_by: tuple[str, ...] = ()
+    """Ids of the deliveries that carry what was outstanding here."""
+    _callbacks: list[Callable[[], object]] = field(default_factory=list)
 
     @property
     def done(self) -> bool:
@@ -73,7 +59,7 @@ class Batch:
 
     def add(self, targets: Sequence[Target], flow: Flow) -> "Part":
         """Return a new part for targets of one flow; all parts are added before any target is settled."""
-        part = Part(self, targets, flow)
+        part = Part(self, targets, flow, outstanding=len(targets))
         self.parts.append(part)
         self.matched += part.outstanding
         self.outstanding += part.outstanding
@@ -91,7 +77,7 @@ class Batch:
         if not self.detached:
             self.detached = True
             for part in self.parts:
-                self._on_detach(part)
+                self.on_detach(part)
 
     def count(self, how: Settled) -> None:
         """Count one target as settled. For the parts."""
@@ -117,16 +103,14 @@ class Batch:
                 callback()
 
 
+@dataclass(slots=True, eq=False)
 class Part:
     """What a batch asked for in one flow."""
 
-    __slots__ = ("batch", "flow", "outstanding", "targets")
-
-    def __init__(self, batch: Batch, targets: Sequence[Target], flow: Flow) -> None:
-        self.batch = batch
-        self.targets = targets
-        self.flow = flow
-        self.outstanding = len(targets)
+    batch: Batch
+    targets: Sequence[Target]
+    flow: Flow
+    outstanding: int
 
     def settle(self, how: Settled) -> None:
         """Count one target as settled; a part that is done already (superseded) stays as it is."""

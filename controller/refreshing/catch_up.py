@@ -7,6 +7,7 @@ server does not take them, few are added to those that wait, so that its return 
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
@@ -36,34 +37,22 @@ PATIENCE_SECONDS = 30.0
 log = structlog.get_logger()
 
 
+@dataclass(eq=False, kw_only=True)
 class CatchUp:
     """Makes catch-ups, one at a time."""
 
-    def __init__(
-        self,
-        *,
-        warehouses: Store[Warehouse],
-        receivers: ReceiverIndex,
-        refresher: Refresher,
-        refreshed: Callable[[Target], float],
-        clock: Clock,
-        rate: float,
-        record: Callable[[Job, int], None] = lambda job, count: None,
-    ) -> None:
-        """Take ``rate``: refreshes a second.
-
-        ``refreshed`` returns the Unix time of a target's last refresh by whomever; ``record`` is called when
-        a catch-up has ended, with the number of its Warehouses.
-        """
-        self._warehouses = warehouses
-        self._receivers = receivers
-        self._refresher = refresher
-        self._refreshed = refreshed
-        self._clock = clock
-        self._rate = rate
-        self._record = record
-        self.outstanding = 0
-        """Warehouses that are still to be refreshed."""
+    warehouses: Store[Warehouse]
+    receivers: ReceiverIndex
+    refresher: Refresher
+    refreshed: Callable[[Target], float]
+    """Returns the Unix time of a target's last refresh by whomever."""
+    clock: Clock
+    rate: float
+    """Refreshes a second."""
+    record: Callable[[Job, int], None] = lambda job, count: None
+    """Is called when a catch-up has ended, with the number of its Warehouses."""
+    outstanding: int = field(default=0, init=False)
+    """Warehouses that are still to be refreshed."""
 
     async def make(self, job: Job) -> None:
         """Refresh each Warehouse that was not refreshed since ``job.until``; return once all are.
@@ -73,7 +62,7 @@ class CatchUp:
         targets = await self._targets(job)
         self.outstanding = len(targets)
         log.info("catch_up_started", reason=job.reason, warehouses=len(targets))
-        began = due = self._clock.monotonic()
+        began = due = self.clock.monotonic()
         requested: dict[Batch, float] = {}
         """Those that are not settled, and when they were requested."""
         ended: Counter[str] = Counter()
@@ -88,16 +77,16 @@ class CatchUp:
 
         try:
             for target in targets:
-                due = max(due + 1 / self._rate, self._clock.monotonic())
-                await self._clock.sleep(due - self._clock.monotonic())
+                due = max(due + 1 / self.rate, self.clock.monotonic())
+                await self.clock.sleep(due - self.clock.monotonic())
                 while not self._has_place(requested.values()):
-                    await self._clock.sleep(WAIT_SECONDS)
+                    await self.clock.sleep(WAIT_SECONDS)
                 if self._is_fresh(target, job):  # an event came for it meanwhile
                     self.outstanding -= 1
                     continue
-                batch = self._refresher.batch(None)
-                self._refresher.request((target,), FLOW, batch)
-                requested[batch] = self._clock.monotonic()
+                batch = self.refresher.batch(None)
+                self.refresher.request((target,), FLOW, batch)
+                requested[batch] = self.clock.monotonic()
                 batch.on_done(partial(settled, batch))
             while requested:
                 woken.clear()
@@ -105,17 +94,17 @@ class CatchUp:
         finally:
             self.outstanding = 0
             requested.clear()
-        self._record(job, len(targets))
-        seconds = round(self._clock.monotonic() - began, 1)
+        self.record(job, len(targets))
+        seconds = round(self.clock.monotonic() - began, 1)
         log.info("catch_up_finished", reason=job.reason, warehouses=len(targets), seconds=seconds, **ended)
 
     async def _targets(self, job: Job) -> list[Target]:
         """Return the covered Warehouses with a subscription in Azure, the longest unrefreshed first."""
         covered = {
-            key[0] or None for key, state in self._receivers.all_states() if state.state is State.SERVED
+            key[0] or None for key, state in self.receivers.all_states() if state.state is State.SERVED
         }
         found = []
-        warehouses = list(self._warehouses.values())
+        warehouses = list(self.warehouses.values())
         for start in range(0, len(warehouses), LOOKED_AT):
             found += [
                 (each.refreshed, each.target)
@@ -129,8 +118,8 @@ class CatchUp:
 
     def _is_fresh(self, target: Target, job: Job) -> bool:
         """Whether it was refreshed since: but not in the future, as a user's annotation may say."""
-        return job.until <= self._refreshed(target) <= self._clock.time()
+        return job.until <= self.refreshed(target) <= self.clock.time()
 
     def _has_place(self, requested: Iterable[float]) -> bool:
-        patient = self._clock.monotonic() - PATIENCE_SECONDS
-        return sum(at > patient for at in requested) < max(1.0, self._rate * WINDOW_SECONDS)
+        patient = self.clock.monotonic() - PATIENCE_SECONDS
+        return sum(at > patient for at in requested) < max(1.0, self.rate * WINDOW_SECONDS)

@@ -1,6 +1,7 @@
 """From a delivery to refreshes: match it, remember it for those who come late, request the refreshes."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -22,32 +23,20 @@ Subject = tuple[str, str]
 """What an event is about: its kind (``image``, ``git`` or ``pull_request``), and its URL as it was sent."""
 
 
+@dataclass(eq=False, kw_only=True)
 class Dispatcher:
     """Matches deliveries against the indexes, in O(1) for each repository."""
 
-    def __init__(
-        self,
-        *,
-        warehouses: TargetIndex,
-        promotions: TargetIndex,
-        refresher: Refresher,
-        recent: RecentDeliveries,
-        silent: Callable[[], float],
-        refreshed: Callable[[Target], float],
-        clock: Clock,
-    ) -> None:
-        """Take ``silent``: for how many seconds the watch of Warehouses has given no sign of life.
-
-        And ``refreshed``: the Unix time of a target's last refresh by whomever, 0 if it is not known.
-        """
-        self._warehouses = warehouses
-        self._promotions = promotions
-        self._refresher = refresher
-        self._recent = recent
-        self._clock = clock
-        self._silent = silent
-        self._refreshed = refreshed
-        self._pruned = 0.0
+    warehouses: TargetIndex
+    promotions: TargetIndex
+    refresher: Refresher
+    recent: RecentDeliveries
+    silent: Callable[[], float]
+    """Returns for how many seconds the watch of Warehouses has given no sign of life."""
+    refreshed: Callable[[Target], float]
+    """Returns the Unix time of a target's last refresh by whomever, 0 if it is not known."""
+    clock: Clock
+    _pruned: float = field(default=0.0, init=False)
 
     def dispatch(
         self, receiver: str, subjects: Sequence[Subject], received: float, *, delivery: str = ""
@@ -63,8 +52,8 @@ class Dispatcher:
         since = self._since()
         if since - self._pruned >= PRUNE_SECONDS:
             self._pruned = since
-            self._recent.prune(since)
-        batch = self._refresher.batch(received, delivery)
+            self.recent.prune(since)
+        batch = self.refresher.batch(received, delivery)
         seen: set[Target] = set()
         for subject in subjects:
             key, targets = self._match(scope, receiver, subject, received)
@@ -72,7 +61,7 @@ class Dispatcher:
             if len(subjects) > 1:
                 seen.update(fresh)
             if fresh:
-                self._refresher.request(fresh, (scope, receiver, key), batch)
+                self.refresher.request(fresh, (scope, receiver, key), batch)
         return batch
 
     def _match(
@@ -82,11 +71,11 @@ class Dispatcher:
         kind, url = subject
         if kind == "pull_request":
             key = pull_request_key(url)
-            return key, self._promotions.find(key, scope)
+            return key, self.promotions.find(key, scope)
         keys = event_keys(kind, url)
         for key in keys:
-            self._recent.remember(scope, key, receiver, received)
-        found = [self._warehouses.find(key, scope) for key in keys]
+            self.recent.remember(scope, key, receiver, received)
+        found = [self.warehouses.find(key, scope) for key in keys]
         if len(found) == 1:
             return keys[0], found[0]
         return keys[0], list(dict.fromkeys(target for targets in found for target in targets))
@@ -98,22 +87,22 @@ class Dispatcher:
         matched, whose refresh may have been lost with that process. Whatever was refreshed since ``received``
         (Unix time in seconds), by whomever, is not refreshed again.
         """
-        scope, now = scope_of(receiver), self._clock.time()
+        scope, now = scope_of(receiver), self.clock.time()
         at = self._monotonic(received)
         for subject in subjects:
             key, targets = self._match(scope, receiver, subject, at)
-            late = [target for target in targets if not received <= self._refreshed(target) <= now]
-            self._refresher.request(late, (scope, receiver, key), self._refresher.batch(at))
+            late = [target for target in targets if not received <= self.refreshed(target) <= now]
+            self.refresher.request(late, (scope, receiver, key), self.refresher.batch(at))
 
     def _monotonic(self, received: float) -> float:
         """Return a Unix time on the monotonic clock: the wall clock may jump while it is remembered."""
-        return self._clock.monotonic() - max(0.0, self._clock.time() - received)
+        return self.clock.monotonic() - max(0.0, self.clock.time() - received)
 
     def entered(self, key: str, target: Target) -> None:
         """Refresh a Warehouse that enters a key for which a delivery came lately (the index calls this)."""
-        if not len(self._recent):
+        if not len(self.recent):
             return
-        for scope, recent in self._recent.find(key, target.namespace, self._since()):
+        for scope, recent in self.recent.find(key, target.namespace, self._since()):
             log.info(
                 "late_warehouse_refreshed",
                 receiver=recent.receiver,
@@ -121,9 +110,9 @@ class Dispatcher:
                 name=target.name,
             )
             # Without an id: it must not take the place of the delivery it follows, which asks for more.
-            batch = self._refresher.batch(recent.received)
-            self._refresher.request((target,), (scope, recent.receiver, key), batch)
+            batch = self.refresher.batch(recent.received)
+            self.refresher.request((target,), (scope, recent.receiver, key), batch)
 
     def _since(self) -> float:
         """Return the monotonic time since when deliveries still apply to a Warehouse first seen now."""
-        return self._clock.monotonic() - max(0.0, self._silent()) - WINDOW
+        return self.clock.monotonic() - max(0.0, self.silent()) - WINDOW

@@ -9,6 +9,7 @@ import functools
 import random
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -41,23 +42,21 @@ _RESOURCES = {"Warehouse": WAREHOUSES, "Promotion": PROMOTIONS}
 log = structlog.get_logger()
 
 
+@dataclass(slots=True, eq=False)
 class _Record:
     """What is known of one target."""
 
-    __slots__ = ("failing", "in_flight", "refused", "waiting")
-
-    def __init__(self) -> None:
-        self.waiting: list[Part] = []
-        """Those that asked for it since its last patch began."""
-        self.in_flight: Sequence[Part] = ()
-        """Those that the patch under way is for."""
-        self.failing = False
-        """Its last patch failed, and will be repeated."""
-        self.refused: float | None = None
-        """Monotonic time since when it is refused although we have the right; None if the last patch was
-        not."""
+    waiting: list[Part] = field(default_factory=list)
+    """Those that asked for it since its last patch began."""
+    in_flight: Sequence[Part] = ()
+    """Those that the patch under way is for."""
+    failing: bool = False
+    """Its last patch failed, and will be repeated."""
+    refused: float | None = None
+    """Monotonic time since when it is refused although we have the right; None if the last patch was not."""
 
 
+@dataclass(eq=False)
 class Refresher:
     """Accepts requests to refresh targets, and sees each through.
 
@@ -72,31 +71,22 @@ class Refresher:
     ends.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        queue: WorkQueue[Target],
-        *,
-        clock: Clock,
-        access: AccessReviewer,
-        events: EventRecorder,
-        metrics: Metrics,
-        workers: int,
-        rng: random.Random | None = None,
-    ) -> None:
-        self._client = client
-        self._queue = queue
-        self._clock = clock
-        self._access = access
-        self._events = events
-        self._metrics = metrics
-        self._rng = rng or random.Random()  # noqa: S311 - makes values of two replicas differ, no secret
+    client: Client
+    queue: WorkQueue[Target]
+    clock: Clock
+    access: AccessReviewer
+    events: EventRecorder
+    metrics: Metrics
+    workers: int
+    rng: random.Random = field(default_factory=random.Random)
+
+    def __post_init__(self) -> None:
         self._records: dict[Target, _Record] = {}
         self._newest: dict[Flow, Part] = {}
         """The newest delivery's part of each flow, unless that has ended."""
         self._last_micros = 0
         self._reported = -REPORT_INTERVAL
-        self.controller: Controller[Target] = Controller(queue, self.reconcile, workers=workers)
+        self.controller: Controller[Target] = Controller(self.queue, self.reconcile, workers=self.workers)
 
     def batch(self, received: float | None, delivery: str = "") -> Batch:
         """Return an empty batch for the delivery of this id, of an event that came at this monotonic time.
@@ -112,7 +102,7 @@ class Refresher:
         have an id) may take an earlier one's place.
         """
         part = batch.add(targets, flow)
-        records, add = self._records, self._queue.add
+        records, add = self._records, self.queue.add
         for target in targets:
             record = records.get(target)
             if record is None:
@@ -134,7 +124,7 @@ class Refresher:
             self._records.pop(target, None)
             return Done()
         record.in_flight, record.waiting = record.waiting, []
-        began = self._clock.monotonic()
+        began = self.clock.monotonic()
         settled = Settled.PERSISTED
         try:
             await self._patch(target)
@@ -144,14 +134,14 @@ class Refresher:
                 record.waiting[:0] = [part for part in record.in_flight if part.outstanding]
                 record.in_flight = ()
                 record.failing = True
-                self._metrics.refreshed(target.kind, "retried")
+                self.metrics.refreshed(target.kind, "retried")
                 if outcome.after is None or not is_refusal(error):
                     self._report_failing(target, error)  # the others: as a missing right, or once final
                 return outcome
             if outcome is Settled.REJECTED:
                 self._report_rejected(target, error)
             settled = outcome
-        return self._settle(target, record, settled, self._clock.monotonic() - began)
+        return self._settle(target, record, settled, self.clock.monotonic() - began)
 
     async def _patch(self, target: Target) -> None:
         """Change the annotation; raises ApiError, also for an answer that is not the changed object."""
@@ -159,7 +149,7 @@ class Refresher:
         # Built by hand: both strings are ours and need no escaping.
         body = f'{{"metadata":{{"annotations":{{"{REFRESH_ANNOTATION}":"{value}"}}}}}}'.encode()
         resource, namespace, name = _RESOURCES[target.kind], target.namespace, target.name
-        answer = await self._client.patch(
+        answer = await self.client.patch(
             resource, namespace=namespace, name=name, body=body, metadata_only=True
         )
         if not is_stored(answer, name, value):
@@ -170,15 +160,15 @@ class Refresher:
                 namespace=namespace,
                 name=name,
             )
-        self._access.granted("patch", resource, namespace)
+        self.access.granted("patch", resource, namespace)
 
     async def _judge(self, target: Target, record: _Record, error: ApiError) -> Settled | Retry:
         """Find out what the verdict depends on."""
         refusal = is_refusal(error)
         allowed: bool | None = True
         if isinstance(error, Forbidden):
-            allowed = await self._access.allowed("patch", _RESOURCES[target.kind], target.namespace)
-        now = self._clock.monotonic()
+            allowed = await self.access.allowed("patch", _RESOURCES[target.kind], target.namespace)
+        now = self.clock.monotonic()
         if not (refusal and allowed):
             record.refused = None
         elif record.refused is None:
@@ -187,7 +177,7 @@ class Refresher:
         return verdict(error, allowed=allowed, lasting=lasting)
 
     def _report_failing(self, target: Target, error: ApiError) -> None:
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         if now - self._reported < REPORT_INTERVAL:
             return
         self._reported = now
@@ -203,7 +193,7 @@ class Refresher:
     def _report_rejected(self, target: Target, error: ApiError) -> None:
         kind, namespace, name = target
         log.error("refresh_rejected", kind=kind, namespace=namespace, name=name, message=error.message)
-        self._events.emit(
+        self.events.emit(
             WARNING,
             _RESOURCES[kind],
             kind,
@@ -214,15 +204,15 @@ class Refresher:
         )
 
     def _settle(self, target: Target, record: _Record, how: Settled, took: float) -> Done:
-        self._metrics.refreshed(target.kind, how.value)
+        self.metrics.refreshed(target.kind, how.value)
         parts, record.in_flight = record.in_flight, ()
         record.failing = False
         if how is Settled.PERSISTED:
             record.refused = None
-            now = self._clock.monotonic()
+            now = self.clock.monotonic()
             for part in parts:
                 if part.batch.received is not None:
-                    self._metrics.refresh_lag.observe(max(0.0, now - part.batch.received))
+                    self.metrics.refresh_lag.observe(max(0.0, now - part.batch.received))
         for part in parts:
             part.settle(how)
             if not part.outstanding and self._newest.get(part.flow) is part:
@@ -240,10 +230,10 @@ class Refresher:
         Microseconds from the clock, raised to be strictly increasing; three random digits below them keep
         two replicas apart.
         """
-        micros = max(self._last_micros + 1, int(self._clock.time() * 1_000_000))
+        micros = max(self._last_micros + 1, int(self.clock.time() * 1_000_000))
         self._last_micros = micros
         seconds, fraction = divmod(micros, 1_000_000)
-        return f"{_date(seconds)}.{fraction:06d}{self._rng.randrange(1000):03d}Z"
+        return f"{_date(seconds)}.{fraction:06d}{self.rng.randrange(1000):03d}Z"
 
     # --- one flow's deliveries take each other's place ---
 
@@ -266,7 +256,7 @@ class Refresher:
         """Check every invariant; raises AssertionError. For tests: walks everything."""
         counts: dict[Part, int] = {}
         for target, record in self._records.items():
-            assert target in self._queue, f"nobody would look at {target}"  # noqa: S101
+            assert target in self.queue, f"nobody would look at {target}"  # noqa: S101
             carried = [*record.waiting, *record.in_flight]
             assert carried or record.refused is not None, f"{target} is of no use"  # noqa: S101
             assert len(set(carried)) == len(carried)  # noqa: S101

@@ -1,11 +1,13 @@
 """Reports an informer's failing requests once, and their recovery once."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from controller.runtime.api.errors import ApiError, StatusError
 
 
+@dataclass(eq=False)
 class ErrorReporter:
     """Remembers which failure of one informer was reported last.
 
@@ -15,17 +17,11 @@ class ErrorReporter:
     to the log.
     """
 
-    def __init__(
-        self,
-        log: Callable[[], Any],
-        on_error: Callable[[ApiError], None] | None,
-        on_recovered: Callable[[], None] | None,
-    ) -> None:
-        self._log = log
-        self._on_error = on_error
-        self._on_recovered = on_recovered
-        self._failing: tuple[type[ApiError], int] | None = None
-        self._verb = ""
+    log: Callable[[], Any]
+    on_error: Callable[[ApiError], None] | None
+    on_recovered: Callable[[], None] | None
+    _failing: tuple[type[ApiError], int] | None = field(default=None, init=False)
+    _verb: str = field(default="", init=False)
 
     def failed(self, verb: str, error: ApiError, **data: Any) -> None:
         """Report that a ``list`` or a ``watch`` failed, if that is news."""
@@ -34,17 +30,17 @@ class ErrorReporter:
             self._verb = "list" if verb == "list" else self._verb
             return
         self._failing, self._verb = failing, verb
-        if self._on_error is not None:
-            self._on_error(error)
+        if self.on_error is not None:
+            self.on_error(error)
         else:
-            self._log().warning(f"{verb}_failed", error=str(error), **data)
+            self.log().warning(f"{verb}_failed", error=str(error), **data)
 
     def worked(self, verb: str, **data: Any) -> None:
         """Report that a ``list`` or a ``watch`` works again, if it was that which failed."""
         if self._failing is None or self._verb != verb:
             return
         self._failing = None
-        log = self._log()
-        (log.info if self._on_error is None else log.debug)(f"{verb}_recovered", **data)
-        if self._on_recovered is not None:
-            self._on_recovered()
+        log = self.log()
+        (log.info if self.on_error is None else log.debug)(f"{verb}_recovered", **data)
+        if self.on_recovered is not None:
+            self.on_recovered()

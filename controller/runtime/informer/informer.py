@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -49,65 +50,53 @@ ABSENCE_SECONDS = 60.0
 that starts answers 403 to all until it has read its roles, and 404 until it serves its CRDs."""
 
 
+@dataclass(eq=False)
 class Informer(Generic[T]):
     """A store that follows one kind of object: in a namespace or in all, or the one a field selector names.
-
-    - ``decode(raw, known)`` turns the JSON of one object into what is kept; ``known(namespace, name)`` looks
-      up what is stored. It raises ``msgspec.MsgspecError`` for an object that it can't: that one is
-      quarantined (see Mirror). In a list it is not called for an object whose stored version is the same.
-    - ``absent_is_empty``: a list answered by 403 or 404 counts as an empty one; it is tried again about every
-      30 s. Where something is stored, only once that has lasted a minute (ABSENCE_SECONDS). Otherwise every
-      failure is backed off, 0.8 to 30 s, without end, and what is stored stays.
-    - ``forbidden_retry``: other delays after a 403.
-    - ``throttle`` is awaited before each list that follows a 403; informers may share one.
-    - ``turns``: one is held while a watch is being opened; informers may share them.
-    - ``on_error(error)`` is called when listing begins to fail, and again only when it fails in another way
-      (another class or status); ``on_recovered()`` when it works again. Without ``on_error`` the informer
-      logs both itself. A watch that breaks is no such error: it goes on from where it was.
-    - ``on_caught_up()`` is called each time a break ends: see ``freshness.py`` for what that is exactly.
 
     ``run`` must be called once. Everything happens on one event loop.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        resource: Resource,
-        decode: Decode[T],
-        *,
-        kind: str,
-        clock: Clock,
-        namespace: str | None = None,
-        field_selector: str | None = None,
-        absent_is_empty: bool = False,
-        forbidden_retry: ForbiddenRetry | None = None,
-        idle_seconds: float = IDLE_SECONDS,
-        throttle: Callable[[], Awaitable[None]] | None = None,
-        turns: Turns | None = None,
-        on_error: Callable[[ApiError], None] | None = None,
-        on_recovered: Callable[[], None] | None = None,
-        on_caught_up: Callable[[], None] | None = None,
-        observer: InformerObserver | None = None,
-        rng: random.Random | None = None,
-    ) -> None:
-        self.kind = kind
-        self._client = client
-        self._resource = resource
-        self._scope: dict[str, Any] = {"namespace": namespace, "field_selector": field_selector}
-        self._clock = clock
-        self._absent_is_empty = absent_is_empty
-        self._idle_seconds = idle_seconds
-        self._throttle = throttle
-        self._watch_turn = WatchTurn(turns, clock)
-        self._quiet = on_error is not None
-        self._observer = observer or InformerObserver()
-        self._errors = ErrorReporter(self._bound_log, on_error, on_recovered)
-        self._delays = InformerDelays(forbidden_retry, rng)
-        self._mirror: Mirror[T] = Mirror(
-            decode, kind=kind, quarantined=lambda: self._observer.quarantined(kind)
-        )
-        self._lister = Lister(client, resource, self._scope, self._mirror, clock)
-        self._freshness = Freshness(clock, on_caught_up)
+    client: Client
+    resource: Resource
+    decode: Decode[T]
+    """``decode(raw, known)`` turns the JSON of one object into what is kept; ``known(namespace, name)`` looks
+    up what is stored. It raises ``msgspec.MsgspecError`` for an object that it can't: that one is quarantined
+    (see Mirror). In a list it is not called for an object whose stored version is the same."""
+    _: KW_ONLY
+    kind: str
+    clock: Clock
+    namespace: str | None = None
+    field_selector: str | None = None
+    absent_is_empty: bool = False
+    """A list answered by 403 or 404 counts as an empty one; it is tried again about every 30 s. Where
+    something is stored, only once that has lasted a minute (ABSENCE_SECONDS). Otherwise every failure is
+    backed off, 0.8 to 30 s, without end, and what is stored stays."""
+    forbidden_retry: ForbiddenRetry | None = None
+    """Other delays after a 403."""
+    idle_seconds: float = IDLE_SECONDS
+    throttle: Callable[[], Awaitable[None]] | None = None
+    """Is awaited before each list that follows a 403; informers may share one."""
+    turns: Turns | None = None
+    """One is held while a watch is being opened; informers may share them."""
+    on_error: Callable[[ApiError], None] | None = None
+    """Is called when listing begins to fail, and again only when it fails in another way (another class or
+    status). Without it the informer logs that itself. A watch that breaks is no such error: it goes on from
+    where it was."""
+    on_recovered: Callable[[], None] | None = None
+    on_caught_up: Callable[[], None] | None = None
+    """Is called each time a break ends: see ``freshness.py`` for what that is exactly."""
+    observer: InformerObserver = field(default_factory=InformerObserver)
+    rng: random.Random | None = None
+
+    def __post_init__(self) -> None:
+        self._scope: dict[str, Any] = {"namespace": self.namespace, "field_selector": self.field_selector}
+        self._watch_turn = WatchTurn(self.turns, self.clock)
+        self._errors = ErrorReporter(self._bound_log, self.on_error, self.on_recovered)
+        self._delays = InformerDelays(self.forbidden_retry, self.rng)
+        self._mirror: Mirror[T] = Mirror(self.decode, kind=self.kind, quarantined=self.observer.quarantined)
+        self._lister = Lister(self.client, self.resource, self._scope, self._mirror, self.clock)
+        self._freshness = Freshness(self.clock, self.on_caught_up)
         self._synced = asyncio.Event()
         self._state: reflector.State = reflector.Listing()
         self._error: ApiError | None = None  # of the last request, if it failed
@@ -151,8 +140,8 @@ class Informer(Generic[T]):
                     stimulus = await self._watch(self._state.version)
                 self._state, wait = reflector.step(self._state, stimulus)
                 if wait is not None:
-                    delay = self._delays.seconds(wait, self._error, self._clock.monotonic())
-                    await self._clock.sleep(delay)
+                    delay = self._delays.seconds(wait, self._error, self.clock.monotonic())
+                    await self.clock.sleep(delay)
         finally:
             self._lister.drop()
             self._freshness.broken()
@@ -160,8 +149,8 @@ class Informer(Generic[T]):
     # Listing
 
     async def _list(self, listing: reflector.Listing) -> reflector.Stimulus:
-        if self._throttle is not None and isinstance(self._error, Forbidden):
-            await self._throttle()
+        if self.throttle is not None and isinstance(self._error, Forbidden):
+            await self.throttle()
         try:
             page = await self._lister.page(listing)
         except ApiError as error:
@@ -180,7 +169,7 @@ class Informer(Generic[T]):
         smaller = failure is Failure.TOO_LARGE and listing.limit > 1
         if failure is not Failure.EXPIRED and not smaller:  # those are answered by another list at once
             self._errors.failed("list", error, stored=len(self.store))
-        if self._absent_is_empty and isinstance(error, Forbidden | NotFound) and self._absence_lasts():
+        if self.absent_is_empty and isinstance(error, Forbidden | NotFound) and self._absence_lasts():
             self._mirror.begin_list()
             await self._publish()
             return reflector.Absent()
@@ -188,7 +177,7 @@ class Informer(Generic[T]):
         return reflector.ListFailed(failure, error.retry_after)
 
     def _absence_lasts(self) -> bool:
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         if self._absent_since is None:
             self._absent_since = now
         return not len(self.store) or now - self._absent_since >= ABSENCE_SECONDS
@@ -205,15 +194,15 @@ class Informer(Generic[T]):
 
     async def _watch(self, version: str) -> reflector.WatchEnded:
         await self._watch_turn.begin()
-        started = self._clock.monotonic()
+        started = self.clock.monotonic()
         ended: ApiError | None = None
         try:
-            lines = self._client.watch(
-                self._resource,
+            lines = self.client.watch(
+                self.resource,
                 **self._scope,
                 version=version,
                 timeout_seconds=self._delays.watch_seconds(),
-                idle_seconds=self._idle_seconds,
+                idle_seconds=self.idle_seconds,
                 opened=self._opened,
             )
             async with contextlib.aclosing(lines):
@@ -227,9 +216,9 @@ class Informer(Generic[T]):
             self._watch_turn.end()
         self._freshness.broken()
         self._error = ended
-        lived = self._clock.monotonic() - started
+        lived = self.clock.monotonic() - started
         failure, reason = (None, self._clean_end(lived)) if ended is None else classify(ended)
-        self._observer.watch_restarted(self.kind, reason)
+        self.observer.watch_restarted(self.kind, reason)
         if reason != "closed":
             self._log_progress("watch_ended", reason=reason, error=str(ended or ""), lived=round(lived, 3))
         return reflector.WatchEnded(lived, failure, None if ended is None else ended.retry_after)
@@ -253,8 +242,8 @@ class Informer(Generic[T]):
                     None,
                     event.object,
                     verb="watch",
-                    resource=str(self._resource),
-                    namespace=self._scope["namespace"],
+                    resource=str(self.resource),
+                    namespace=self.namespace,
                 )
             else:
                 self._bound_log().warning("watch_event_unknown", type=event.type[:32])
@@ -275,8 +264,8 @@ class Informer(Generic[T]):
     def _log_progress(self, event: str, **data: Any) -> None:
         """Log at info; at debug where the owner reports errors itself, having hundreds of informers."""
         bound = self._bound_log()
-        (bound.debug if self._quiet else bound.info)(event, **data)
+        (bound.info if self.on_error is None else bound.debug)(event, **data)
 
     def _bound_log(self) -> Any:
         # Bound when there is something to log: most of hundreds of informers never have.
-        return log.bind(kind=self.kind, namespace=self._scope["namespace"])
+        return log.bind(kind=self.kind, namespace=self.namespace)

@@ -5,6 +5,7 @@ The server makes the next page while this one is taken apart: two pages are in m
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from controller.runtime.api.client import Client
@@ -22,29 +23,26 @@ SENDING_SECONDS = 0.001
 """For the request for the next page to be sent before this one, for some 10 ms, has the event loop."""
 
 
+@dataclass(eq=False)
 class Lister(Generic[T]):
-    """Asks for the pages, and has the mirror collect what they hold.
+    """Asks for the pages, and has the mirror collect what they hold."""
 
-    ``scope`` holds the client's arguments that select objects: ``namespace`` and ``field_selector``.
-    """
-
-    def __init__(
-        self, client: Client, resource: Resource, scope: Mapping[str, Any], mirror: Mirror[T], clock: Clock
-    ) -> None:
-        self._client = client
-        self._resource = resource
-        self._scope = scope
-        self._mirror = mirror
-        self._clock = clock
-        self._ahead: tuple[str, asyncio.Task[bytes]] | None = None  # a continue token, and its page
-        self.begun = 0.0
-        """Monotonic time at which the first page of the last list was asked for."""
+    client: Client
+    resource: Resource
+    scope: Mapping[str, Any]
+    """The client's arguments that select objects: ``namespace`` and ``field_selector``."""
+    mirror: Mirror[T]
+    clock: Clock
+    _ahead: tuple[str, asyncio.Task[bytes]] | None = field(default=None, init=False)
+    """A continue token, and its page."""
+    begun: float = field(default=0.0, init=False)
+    """Monotonic time at which the first page of the last list was asked for."""
 
     async def page(self, listing: Listing) -> Page:
         """Handle one page. Raises ApiError, also for an answer that is no list."""
         if not listing.token:
-            self._mirror.begin_list()
-            self.begun = self._clock.monotonic()
+            self.mirror.begin_list()
+            self.begun = self.clock.monotonic()
         try:
             found = parse_page(await self._page(listing))
             if not found.version:
@@ -57,7 +55,7 @@ class Lister(Generic[T]):
             raise self._malformed(f"the list can't be read: {error}") from error
         if not found.token:
             self.drop()  # whatever the end of the page looked like
-        await self._mirror.collect(found.items or [])
+        await self.mirror.collect(found.items or [])
         return Page(found.token, found.version)
 
     def drop(self) -> None:
@@ -87,12 +85,10 @@ class Lister(Generic[T]):
         return body
 
     def _ask(self, token: str, limit: int) -> None:
-        page = self._client.list_page(
-            self._resource, **self._scope, limit=limit, continue_token=token or None
-        )
+        page = self.client.list_page(self.resource, **self.scope, limit=limit, continue_token=token or None)
         self._ahead = token, asyncio.ensure_future(page)
 
     def _malformed(self, message: str) -> MalformedResponse:
         return MalformedResponse(
-            message, verb="list", resource=str(self._resource), namespace=self._scope["namespace"]
+            message, verb="list", resource=str(self.resource), namespace=self.scope["namespace"]
         )

@@ -49,7 +49,7 @@ class Mirror(Generic[T]):
     ``decode`` returns None is of no interest: it is treated as if it were not there.
     """
 
-    def __init__(self, decode: Decode[T], *, kind: str, quarantined: Callable[[], None]) -> None:
+    def __init__(self, decode: Decode[T], *, kind: str, quarantined: Callable[[str], None]) -> None:
         self._decode = decode
         self._kind = kind
         self._count_quarantined = quarantined
@@ -162,7 +162,7 @@ class Mirror(Generic[T]):
             if self._quarantine.get(key) == meta.version:
                 return
             self._quarantine[key] = meta.version
-        self._count_quarantined()
+        self._count_quarantined(self._kind)
         log.warning(
             "object_undecodable",
             kind=self._kind,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar, assert_never
 
 from controller.runtime.queue.workqueue import ShutDown, WorkQueue
@@ -31,6 +32,7 @@ class Retry(NamedTuple):
 Outcome = Done | Retry
 
 
+@dataclass(eq=False)
 class Controller(Generic[K]):
     """Runs ``reconcile`` for the keys of a queue, ``workers`` of them at a time, each key once at a time.
 
@@ -45,14 +47,10 @@ class Controller(Generic[K]):
       goes on after a bug may do harm at full speed.
     """
 
-    def __init__(
-        self, queue: WorkQueue[K], reconcile: Callable[[K], Awaitable[Outcome]], *, workers: int
-    ) -> None:
-        if workers < 1:
-            raise ValueError("a controller needs at least one worker")
-        self._queue = queue
-        self._reconcile = reconcile
-        self._workers = workers
+    queue: WorkQueue[K]
+    reconcile: Callable[[K], Awaitable[Outcome]]
+    workers: int
+    """At least one."""
 
     async def run(self) -> None:
         """Work until the queue is shut down and everything that waited in it is done.
@@ -62,8 +60,8 @@ class Controller(Generic[K]):
         """
         try:
             async with asyncio.TaskGroup() as group:
-                for number in range(self._workers):
-                    group.create_task(self._work(), name=f"{self._queue.name}-{number}")
+                for number in range(self.workers):
+                    group.create_task(self._work(), name=f"{self.queue.name}-{number}")
         except BaseExceptionGroup as failures:
             first = failures.exceptions[0]
             raise first from (failures if len(failures.exceptions) > 1 else None)
@@ -72,7 +70,7 @@ class Controller(Generic[K]):
         handled = 0
         while True:
             try:
-                key = await self._queue.get()
+                key = await self.queue.get()
             except ShutDown:
                 return
             await self._handle(key)
@@ -82,13 +80,13 @@ class Controller(Generic[K]):
 
     async def _handle(self, key: K) -> None:
         try:
-            outcome = await self._reconcile(key)
+            outcome = await self.reconcile(key)
             match outcome:
                 case Done(after, pause):
-                    self._queue.done(key, after=after, pause=pause)
+                    self.queue.done(key, after=after, pause=pause)
                 case Retry(after):
-                    self._queue.retry(key, after=after)
+                    self.queue.retry(key, after=after)
                 case _:
                     assert_never(outcome)
         finally:
-            self._queue.done(key)  # ignored, unless the reconcile has raised
+            self.queue.done(key)  # ignored, unless the reconcile has raised

@@ -20,6 +20,7 @@ import contextlib
 import random
 from collections import deque
 from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from controller.runtime.backoff import retry_delay
@@ -40,19 +41,17 @@ class ShutDown(Exception):  # noqa: N818 - an end, not an error
     """The queue is shut down and nothing waits any more."""
 
 
+@dataclass(slots=True)
 class _Run:
     """One key in the hands of a worker."""
 
-    __slots__ = ("again", "asked", "flows", "started")
-
-    def __init__(self, flows: tuple[Flow, ...], started: float) -> None:
-        self.flows = flows
-        """Those that asked for this run."""
-        self.started = started
-        self.again: dict[Flow, None] = {}
-        """Those that asked for the key meanwhile, in that order."""
-        self.asked = 0.0
-        """When the first of them did."""
+    flows: tuple[Flow, ...]
+    """Those that asked for this run."""
+    started: float
+    again: dict[Flow, None] = field(default_factory=dict)
+    """Those that asked for the key meanwhile, in that order."""
+    asked: float = 0.0
+    """When the first of them did."""
 
 
 class WorkQueue(Generic[K]):

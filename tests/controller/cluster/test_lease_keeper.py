@@ -204,7 +204,7 @@ async def test_what_a_catch_up_raises_ends_the_process() -> None:
     async def fail(job: Job) -> None:
         raise ValueError("a bug")
 
-    site.keeper._catch_up = fail
+    site.keeper.catch_up = fail
     task = asyncio.create_task(site.keeper.run())
     await site.clock.advance(11.0)
     with pytest.raises(ValueError, match="a bug"):

@@ -207,9 +207,3 @@ async def test_reconciles_that_never_wait_leave_the_event_loop_to_others() -> No
     assert 0 < len(queue) < 10_000
     queue.shut_down()
     await task
-
-
-async def test_no_workers_is_a_mistake() -> None:
-    """A controller that would never do anything says so at once."""
-    with pytest.raises(ValueError, match="at least one worker"):
-        Controller(make(FakeClock()), Reconciler(), workers=0)
