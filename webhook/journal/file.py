@@ -30,7 +30,6 @@ from webhook.journal.statements import (
     End,
     Notice,
     Row,
-    execute_rows,
 )
 
 log = structlog.get_logger()
@@ -237,11 +236,11 @@ class JournalFile:
     ) -> None:
         database = self._connect(now)
         with _transaction(database):
-            recorded = execute_rows(database, RECORD, rows)
-            finished = execute_rows(database, FINISH, ends)
+            recorded = database.executemany(RECORD, rows).rowcount
+            finished = database.executemany(FINISH, ends).rowcount
             if alive is not None:
                 database.execute(ALIVE, (alive,))
-            noted = execute_rows(database, NOTE, notices)
+            noted = database.executemany(NOTE, notices).rowcount
             gone, unnoted = self._trim(database, finished, noted, now)
         self._notices += noted - unnoted
         self.pending += recorded - finished

@@ -1,13 +1,6 @@
-"""The journal's statements, and how one of them writes many rows in one go.
+"""The journal's statements, and the rows that are their parameters."""
 
-Python lets go of the interpreter's lock for each step of a statement, and then waits for its turn with the
-event loop: a statement of 32 rows takes one such turn, ``executemany`` takes 32.
-"""
-
-import functools
-import itertools
-import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Unpack
 
 import msgspec
@@ -20,8 +13,6 @@ _encode = msgspec.json.Encoder().encode
 
 TEXT = 300
 """Characters kept of a sender's id or event type."""
-AT_ONCE = 32
-"""Rows in one statement at the most. The rest goes by powers of two: six texts to be prepared, not 32."""
 
 
 class Row(NamedTuple):
@@ -85,20 +76,18 @@ class End(NamedTuple):
 RECORD = (
     "INSERT INTO delivery (id, received, receiver, source, event, sender_id, tried, subjects, matched,"
     " via, refs, names, repeats)"
-    " VALUES {rows} ON CONFLICT DO NOTHING"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 FINISH = (  # a superseded one only once all that carry it have a row
-    "UPDATE delivery SET outcome = it.column2, persisted = it.column3, rejected = it.column4,"
-    " duration = it.column5, matched = ifnull(it.column6, matched), superseded_by = it.column7,"
-    " code = ifnull(it.column8, code), reason = ifnull(it.column9, reason),"
-    " near_misses = ifnull(it.column10, near_misses), names = ifnull(it.column11, names)"
-    " FROM (VALUES {rows}) AS it WHERE delivery.id = it.column1 AND delivery.outcome IS NULL"
-    " AND (it.column7 IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(it.column7) AS carrier"
-    " WHERE NOT EXISTS (SELECT 1 FROM delivery AS row WHERE row.id = carrier.value)))"
+    "UPDATE delivery SET outcome = ?2, persisted = ?3, rejected = ?4, duration = ?5,"
+    " matched = ifnull(?6, matched), superseded_by = ?7, code = ifnull(?8, code),"
+    " reason = ifnull(?9, reason), near_misses = ifnull(?10, near_misses), names = ifnull(?11, names)"
+    " WHERE id = ?1 AND outcome IS NULL AND NOT EXISTS (SELECT 1 FROM json_each(?7) AS carrier"
+    " WHERE NOT EXISTS (SELECT 1 FROM delivery AS row WHERE row.id = carrier.value))"
 )
 NOTE = (
     "INSERT INTO notice (id, received, receiver, source, event, sender_id, via, outcome, code, reason,"
-    " matched, duration) VALUES {rows}"
+    " matched, duration) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 ALIVE = "INSERT INTO sign_of_life VALUES (1, ?) ON CONFLICT DO UPDATE SET time = excluded.time"
 
@@ -217,26 +206,3 @@ def size_of(row: Row) -> int:
 def _storable(text: str) -> str:
     """Return a sender's text without what UTF-8 can't hold: one row must not fail those beside it."""
     return text if text.isascii() else text.encode(errors="replace").decode()
-
-
-def execute_rows(database: sqlite3.Connection, statement: str, rows: Iterable[Sequence[object]]) -> int:
-    """Run a statement whose ``{rows}`` stands for the rows; return how many rows of the table it changed.
-
-    Raises sqlite3.Error; to be called in a transaction, since some rows may then have been written.
-    """
-    left = list(rows)
-    changed = 0
-    while left:
-        count = AT_ONCE
-        while count > len(left):
-            count //= 2
-        part, left = left[:count], left[count:]
-        values = tuple(itertools.chain.from_iterable(part))
-        changed += database.execute(_text(statement, count, len(part[0])), values).rowcount
-    return changed
-
-
-@functools.cache
-def _text(statement: str, rows: int, columns: int) -> str:
-    row = f"({', '.join('?' * columns)})"
-    return statement.format(rows=", ".join([row] * rows))
