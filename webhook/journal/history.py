@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from webhook.arrival import AGAIN, Subject
+from webhook.arrival import AGAIN, CATCH_UP, Subject
 from webhook.journal import reading
 from webhook.journal.reading import HistoryError
 from webhook.outcome import NearMisses, Outcome
@@ -104,13 +104,17 @@ class ReceiverSummary:
     """How often each status was answered in the last 24 hours."""
 
 
-_ALL = (
-    "(SELECT id, received, receiver, source, event, sender_id, tried, via, repeats, subjects, refs, matched,"
-    " names, persisted, rejected, coalesce(outcome, 'pending') AS outcome, code, reason, duration,"
-    " near_misses FROM delivery UNION ALL"
-    " SELECT id, received, receiver, source, event, sender_id, NULL, via, NULL, '[]', NULL, matched,"
-    " NULL, matched, 0, outcome, code, reason, duration, NULL FROM notice)"
-)
+_TABLES = {
+    "delivery": "SELECT id, received, receiver, source, event, sender_id, tried, via, repeats, subjects,"
+    " refs, matched, names, persisted, rejected, ifnull(outcome, 'pending') AS outcome, code, reason,"
+    " duration, near_misses FROM delivery",
+    "notice": "SELECT id, received, receiver, source, event, sender_id, NULL AS tried, via, NULL AS repeats,"
+    " '[]' AS subjects, NULL AS refs, matched, NULL AS names, matched AS persisted, 0 AS rejected, outcome,"
+    " code, reason, duration, NULL AS near_misses FROM notice",
+}
+"""The rows of each table, in one form."""
+_CAME_IN = f"via NOT IN ('{AGAIN}', '{CATCH_UP}')"
+"""Of somebody else's accord: silence is about those."""
 _CLAUSES = {
     "since": "received >= :since",
     "until": "received <= :until AND (received < :until OR id < :id)",
@@ -124,14 +128,12 @@ _CLAUSES = {
     " || ifnull(refs, '') || ' ' || ifnull(names, '') || ' ' || ifnull(reason, '')), :text)",
 }
 """By parameter, what it asks for."""
-_NEWEST = " ORDER BY received DESC, id DESC LIMIT :limit"
 
 
 def entries(database: sqlite3.Connection, query: Query) -> list[Entry]:
     """Return what a query asks for, the newest first. Raises HistoryError, and as SQLite does."""
-    where, wanted = _where(query)
-    rows = database.execute(f"SELECT * FROM {_ALL}{where}{_NEWEST}", wanted)  # noqa: S608
-    return [_entry(row) for row in rows]
+    statement, wanted = _newest("*", query)
+    return [_entry(row) for row in database.execute(statement, wanted)]
 
 
 def repeatable(database: sqlite3.Connection, query: Query) -> list[str]:
@@ -139,8 +141,19 @@ def repeatable(database: sqlite3.Connection, query: Query) -> list[str]:
 
     Without what itself was dispatched anew: twice the same query would dispatch twice as much.
     """
-    where, wanted = _where(query, "subjects != '[]'", f"via != '{AGAIN}'")
-    return [id_ for (id_,) in database.execute(f"SELECT id FROM {_ALL}{where}{_NEWEST}", wanted)]  # noqa: S608
+    statement, wanted = _newest("id, received", query, "subjects != '[]'", f"via != '{AGAIN}'")
+    return [id_ for id_, _ in database.execute(statement, wanted)]
+
+
+def _newest(columns: str, query: Query, *clauses: str) -> tuple[str, dict[str, object]]:
+    """Return the statement for a query and further clauses, and its parameters.
+
+    The newest of each table are found by its index of times; a union of whole tables would be sorted whole.
+    """
+    where, wanted = _where(query, *clauses)
+    order = "ORDER BY received DESC, id DESC LIMIT :limit"
+    parts = (f"SELECT * FROM (SELECT {columns} FROM ({rows}){where} {order})" for rows in _TABLES.values())  # noqa: S608
+    return f"{' UNION ALL '.join(parts)} {order}", wanted
 
 
 def _where(query: Query, *clauses: str) -> tuple[str, dict[str, object]]:
@@ -167,29 +180,39 @@ def _where(query: Query, *clauses: str) -> tuple[str, dict[str, object]]:
 
 def entry(database: sqlite3.Connection, id_: str) -> Entry | None:
     """Return the row with this id, or None."""
-    row = database.execute(f"SELECT * FROM {_ALL} WHERE id = ? LIMIT 1", (id_,)).fetchone()  # noqa: S608
-    return _entry(row) if row is not None else None
+    for rows in _TABLES.values():
+        row = database.execute(f"SELECT * FROM ({rows}) WHERE id = ? LIMIT 1", (id_,)).fetchone()  # noqa: S608
+        if row is not None:
+            return _entry(row)
+    return None
 
 
 def summaries(database: sqlite3.Connection, now: float) -> dict[str, ReceiverSummary]:
-    """Return what came lately to each receiver to which anything came."""
-    found = {
-        receiver: ReceiverSummary(received, id_, event, outcome, code)
-        for receiver, received, id_, event, outcome, code in database.execute(
-            f"SELECT receiver, max(received), id, event, outcome, code FROM {_ALL}"  # noqa: S608
-            " WHERE receiver != '' GROUP BY receiver"
-        )
-    }
+    """Return what came lately to each receiver to which anything came.
+
+    Without what was dispatched anew and catch-ups: nobody called the receiver for those.
+    """
+    found: dict[str, ReceiverSummary] = {}
+    for table in _TABLES:
+        for receiver, received, *last in database.execute(
+            "SELECT receiver, max(received), id, event, ifnull(outcome, 'pending'), code"  # noqa: S608
+            f" FROM {table} WHERE {_CAME_IN} GROUP BY receiver"
+        ):
+            if receiver not in found or received > found[receiver].last:
+                found[receiver] = ReceiverSummary(received, *last)
     for receiver, received in database.execute(
-        "SELECT receiver, max(received) FROM delivery WHERE persisted > 0 GROUP BY receiver"
+        f"SELECT receiver, max(received) FROM delivery WHERE persisted > 0 AND {_CAME_IN} GROUP BY receiver"  # noqa: S608
     ):
-        found[receiver].last_success = received
-    for receiver, code, count in database.execute(
-        f"SELECT receiver, code, count(*) FROM {_ALL} WHERE received >= ? AND code IS NOT NULL"  # noqa: S608
-        " AND receiver != '' GROUP BY receiver, code",
-        (now - DAY_SECONDS,),
-    ):
-        found[receiver].codes[code] = count
+        if receiver in found:  # it may have come since the statement before
+            found[receiver].last_success = received
+    for table in _TABLES:
+        for receiver, code, count in database.execute(
+            f"SELECT receiver, code, count(*) FROM {table} WHERE received >= ? AND code IS NOT NULL"  # noqa: S608
+            f" AND {_CAME_IN} GROUP BY receiver, code",
+            (now - DAY_SECONDS,),
+        ):
+            if receiver in found:
+                found[receiver].codes[code] = found[receiver].codes.get(code, 0) + count
     return found
 
 
