@@ -12,6 +12,7 @@ import structlog
 from controller.application import gauges
 from controller.application.catching_up import lease_keeper
 from controller.application.informers import Informers
+from controller.application.last_deliveries import LastDeliveries
 from controller.application.near_misses import NearMissesInWords
 from controller.application.overview import Overview
 from controller.application.queues import Reading, open_queues
@@ -158,6 +159,7 @@ class Application:
         queues = (self._refreshes, self._statuses)
         overview = Overview(self._informers, queues, handled, journal, not_ready=self._not_ready, clock=clock)
         history = JournalHistory(journal, options.data_dir)
+        self._last_deliveries = LastDeliveries(history, self._informers.receivers, metrics, clock)
         replicas = fleet(overview, history, options.peers, clock=clock, version=version)
         self._again = AgainServer(options.data_dir, endpoint, replicas.delivery)
         self._admin = AdminServer(
@@ -193,6 +195,7 @@ class Application:
         publishing = manager.start("status", self._status.controller.run())
         manager.start("status reports", self._status.report_unreadable())
         manager.start("resume", self._resume())
+        manager.start("last deliveries", self._last_deliveries.run())
         self._server.start()
         keeping = None if self._leases is None else manager.start("leases", self._leases.run())
         manager.at_end("server", lambda: self._server.finished(0.0))

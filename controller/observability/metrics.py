@@ -2,7 +2,8 @@
 
 Names are client-go's where it has one, else ``kargo_azure_receiver_*``. Labels are drawn from small sets that
 are written out here and created up front, so that a rate starts at 0: no URL, path, repository or object's
-name is ever a label. What can be read at any time is read when it is scraped.
+name is ever a label. (One gauge has receivers' names, and a bound on them.) What can be read at any time is
+read when it is scraped.
 """
 
 from collections.abc import Callable, Iterable
@@ -187,6 +188,11 @@ class Metrics(InformerObserver):
         )
         self.index_urls = self._gauge("index_urls", "Distinct repository keys in the index.")
         self.receivers = self._gauge("receivers", "Azure receivers by state.", "state")
+        self.last_deliveries = self._gauge(
+            "receiver_last_delivery_timestamp_seconds",
+            "Unix time of the last delivery to each receiver that this replica knows of, or 0.",
+            *("namespace", "receiver"),
+        )
 
     def _declare_journal(self) -> None:
         self.journal_pending = self._gauge("journal_pending", "Accepted deliveries that are not finished.")

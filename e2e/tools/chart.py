@@ -18,7 +18,12 @@ from e2e.controlplane.terminal import run_command, say
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 CHART = MANIFESTS / "chart"
 README = CHART / "README.md"
-LINKS = MANIFESTS / "components" / "runbooks" / "links.yaml"
+LINKS = MANIFESTS / "components" / "runbooks"
+RULES = {
+    "links.yaml": CHART / "files" / "prometheusrule.yaml",
+    "silence-links.yaml": CHART / "files" / "silence" / "prometheusrule.yaml",
+}
+"""By file of links, whose alerts they are of."""
 
 _BEGIN, _END = "<!-- values: make chart -->\n", "<!-- end of values -->\n"
 
@@ -42,8 +47,8 @@ def current() -> dict[Path, str]:
     after = rest.partition(_END)[2]
     rows = "".join(_row(*found) for found in documented((CHART / "values.yaml").read_text("utf-8")))
     table = f"\n| value | default | meaning |\n|---|---|---|\n{rows}\n"
-    rules = yaml.safe_load((CHART / "files" / "prometheusrule.yaml").read_text("utf-8"))
-    return {README: before + _BEGIN + table + _END + after, LINKS: links(rules)}
+    linked = {LINKS / name: links(yaml.safe_load(rules.read_text("utf-8"))) for name, rules in RULES.items()}
+    return {README: before + _BEGIN + table + _END + after, **linked}
 
 
 def documented(text: str) -> Iterator[tuple[str, Any, str]]:

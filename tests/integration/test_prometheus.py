@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.application.last_deliveries import UPDATE_SECONDS
 from e2e.controlplane import ControlPlane, ControlPlaneError
 from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project, git, image
@@ -15,6 +16,7 @@ from tests.support.prometheus import Prometheus, filled_in, metric_names, panels
 from tests.support.receiver_process import ReceiverFactory, ReceiverProcess
 
 REPOSITORY = "https://dev.azure.com/contoso/shop/_git/manifests"
+LAST_DELIVERY = "kargo_azure_receiver_receiver_last_delivery_timestamp_seconds"
 SCRAPED = 4
 """Scrapes, a second apart, after which rates and quantiles have values."""
 
@@ -59,6 +61,7 @@ def prometheus(
             _handle(receiver, project)  # so that rates are above 0
         last = f"sum(kargo_azure_receiver_webhook_requests_total) >= {5 * 2 * len(receivers)}"
         eventually(lambda: server.query(last), 10)
+        eventually(lambda: len(server.query(f"{LAST_DELIVERY} > 0")) == len(receivers), UPDATE_SECONDS + 15)
         yield server
 
 
@@ -105,6 +108,12 @@ def test_every_metric_of_dashboard_and_rules_is_in_the_scrape(prometheus: Promet
     assert len(asked) > 20
     exposed = set(prometheus.ask("label/__name__/values"))
     assert {name for name in asked if not name.startswith(OF_QUEUES)} <= exposed
+
+
+def test_the_last_delivery_has_the_projects_name_beside_the_pods(prometheus: Prometheus) -> None:
+    """As the alert and the panel ask for it: our label ``namespace`` is renamed, the Pod's stays."""
+    asked = f'{LAST_DELIVERY}{{namespace="kargo", exported_namespace="prometheus", receiver="azure"}}'
+    assert len(prometheus.query(f"{asked} > time() - 600")) == 2
 
 
 OF_QUEUES = "kargo_azure_receiver_queue_"

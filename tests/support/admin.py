@@ -102,7 +102,9 @@ class FakeHistory:
         self._check()
         found: dict[str, Summary] = {}
         for each in self.kept:
-            before = found.get(each.receiver, Summary(each.received, each.received, {}))
+            before = found.get(
+                each.receiver, Summary(each.received, each.code, each.outcome, each.received, {})
+            )
             code = str(each.code)
             before.answers[code] = before.answers.get(code, 0) + 1
             found[each.receiver] = before

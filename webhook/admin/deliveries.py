@@ -80,9 +80,12 @@ class Delivery(msgspec.Struct, rename="camel", frozen=True):
 
 
 class Summary(msgspec.Struct, rename="camel", frozen=True):
-    """What one receiver did lately."""
+    """What one receiver did lately; deliveries that were dispatched anew by hand are not counted."""
 
     last_delivery: datetime | None = None
+    last_code: int = 0
+    """Status with which that one was answered; 0 if it is not known."""
+    last_outcome: str = ""
     last_success: datetime | None = None
     answers: dict[str, int] = {}
     """Of the last 24 hours: how many of each status."""

@@ -4,9 +4,11 @@ import secrets
 import socket
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
+
+import msgspec
 
 from controller.runtime.clock import Clock
 from webhook.admin.deliveries import Delivery, History, Query, Summary
@@ -22,6 +24,7 @@ from webhook.admin.reports import (
     Reporter,
 )
 
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 WORST = ("faulty", "pending", "served")
 """States, the worst first."""
 
@@ -145,11 +148,10 @@ def _merged(name: str, views: Sequence[tuple[str, Receiver]]) -> ReceiverRow:
     answers: Counter[str] = Counter()
     for _, receiver in views:
         answers.update(receiver.summary.answers)
-    summary = Summary(
-        _latest(receiver.summary.last_delivery for _, receiver in views),
-        _latest(receiver.summary.last_success for _, receiver in views),
-        dict(answers),
-    )
+    summaries = [receiver.summary for _, receiver in views]
+    last = max(summaries, key=lambda each: each.last_delivery or LONG_AGO)
+    success = _latest(each.last_success for each in summaries)
+    summary = msgspec.structs.replace(last, last_success=success, answers=dict(answers))
     told = [f"{replica}: {receiver.state.state}" for replica, receiver in views] if differ else []
     return ReceiverRow(name, worst.state, problem, worst.second_factor, told, summary)
 

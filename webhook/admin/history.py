@@ -54,9 +54,11 @@ class JournalHistory:
         found = await self._read(lambda database: history.summaries(database, now.timestamp()))
         return {
             receiver: Summary(
-                _moment(each.last),
-                _moment(each.last_success),
-                {str(code): count for code, count in each.codes.items()},
+                last_delivery=_moment(each.last),
+                last_code=each.last_code or 0,
+                last_outcome=each.last_outcome,
+                last_success=_moment(each.last_success),
+                answers={str(code): count for code, count in each.codes.items()},
             )
             for receiver, each in found.items()
         }

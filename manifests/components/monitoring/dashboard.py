@@ -31,6 +31,8 @@ SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 P = "kargo_azure_receiver_"
 NS = 'namespace=~"$namespace"'
 JOB = f'job="kargo-azure-receiver", {NS}'
+LAST_DELIVERY = f"{P}receiver_last_delivery_timestamp_seconds"
+"""Its label ``namespace`` is the receiver's Project, which Prometheus renames to ``exported_namespace``."""
 WIDTH = 24  # columns of Grafana's grid
 
 Query = tuple[str, str]
@@ -300,6 +302,17 @@ def _caches() -> list[timeseries.Panel]:
             "Receivers",
             "pending: the Secret is not read yet. faulty: its owner has to mend it.",
             [(f"max by (state) ({P}receivers{{{NS}}})", "{{state}}")],
+        ),
+        graph(
+            "Silent receivers",
+            "Time since the last delivery: the ten that have waited longest of those that were used.",
+            [
+                (
+                    f"topk(10, time() - max by (exported_namespace, receiver) ({LAST_DELIVERY}{{{NS}}} > 0))",
+                    "{{exported_namespace}}/{{receiver}}",
+                )
+            ],
+            unit="s",
         ),
     ]
 

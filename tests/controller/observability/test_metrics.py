@@ -44,6 +44,7 @@ NAMES = {
     f"{PREFIX}_watch_restarts_total": {"kind", "reason"},
     f"{PREFIX}_index_urls": set(),
     f"{PREFIX}_receivers": {"state"},
+    f"{PREFIX}_receiver_last_delivery_timestamp_seconds": {"namespace", "receiver"},
     f"{PREFIX}_journal_pending": set(),
     f"{PREFIX}_journal_failing": set(),
     f"{PREFIX}_journal_write_failures_total": set(),
@@ -78,6 +79,7 @@ def used() -> Metrics:
     for gauge in (found.cache_objects, found.cache_synced, found.watch_activity):
         read_at_scrape(gauge, lambda: 1.0, "Warehouse")
     read_at_scrape(found.receivers, lambda: 1.0, "served")
+    found.last_deliveries.labels("kargo-demo", "azure").set(1.0)
     return found
 
 
@@ -128,11 +130,11 @@ def test_rates_begin_at_zero() -> None:
 
 
 def test_labels_are_bounded() -> None:
-    """No label could hold a URL, a path, a repository or an object's name."""
+    """No label could hold a URL, a path, a repository or an object's name, but for a receiver's."""
     names = {label for samples in scraped(used()).values() for labels in samples for label in labels}
     assert names == {
         *("name", "code", "method", "verb", "source", "event", "kind", "result", "reason", "state"),
-        *("version", "le"),
+        *("version", "le", "namespace", "receiver"),
     }
     series = sum(len(samples) for samples in scraped(used()).values())
     assert series < 400

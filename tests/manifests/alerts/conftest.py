@@ -13,13 +13,18 @@ from e2e.controlplane import ControlPlaneError
 from e2e.tools import prometheus
 from tests.support.manifests import ROOT
 
-RULES = ROOT / "chart" / "files" / "prometheusrule.yaml"
+RULES = sorted((ROOT / "chart" / "files").rglob("prometheusrule.yaml"))
+"""Those that are always loaded, and those that are chosen."""
+
+
+def groups() -> list[dict[str, Any]]:
+    """All groups of rules."""
+    return [group for file in RULES for group in yaml.safe_load(file.read_text("utf-8"))["spec"]["groups"]]
 
 
 def rules() -> list[dict[str, Any]]:
     """All alerting rules."""
-    spec = yaml.safe_load(RULES.read_text("utf-8"))["spec"]
-    return [rule for group in spec["groups"] for rule in group["rules"]]
+    return [rule for group in groups() for rule in group["rules"]]
 
 
 @pytest.fixture(scope="session")
@@ -35,9 +40,9 @@ def promtool(announce: Callable[[str], None]) -> Path:
 
 @pytest.fixture
 def rules_file(tmp_path: Path) -> Path:
-    """The PrometheusRule's content in a file of Prometheus's own format."""
+    """The PrometheusRules' content in a file of Prometheus's own format."""
     file = tmp_path / "rules.yaml"
-    file.write_text(yaml.safe_dump(yaml.safe_load(RULES.read_text("utf-8"))["spec"]))
+    file.write_text(yaml.safe_dump({"groups": groups()}))
     return file
 
 

@@ -15,7 +15,7 @@ JOB = 'job="kargo-azure-receiver", namespace="kargo"'
 
 
 class Case(NamedTuple):
-    """Series by name and labels, each with promtool's notation of its values, one a minute."""
+    """Series by name and labels, each with promtool's notation of its values."""
 
     alert: str
     series: dict[str, str]
@@ -24,6 +24,8 @@ class Case(NamedTuple):
     """Of the alert that fires at that minute; None: none does."""
     summary: str = ""
     description: str = ""
+    every: str = "1m"
+    """Between two values."""
 
 
 def of(name: str, labels: str = "", pod: str = "a") -> str:
@@ -42,6 +44,13 @@ def histogram(name: str, slow_from: str, counts: dict[str, str]) -> dict[str, st
     }
 
 
+def last_delivery(project: str, pod: str = "a") -> str:
+    """The last delivery to a Project's receiver, with the labels that Prometheus gives it."""
+    labels = f'exported_namespace="{project}", receiver="azure"'
+    return ours("receiver_last_delivery_timestamp_seconds", labels, pod)
+
+
+HOUR = 3600
 WAREHOUSE = 'kind="Warehouse"'
 RETRIED = ours("refresh_total", f'{WAREHOUSE}, result="retried"')
 PERSISTED = ours("refresh_total", f'{WAREHOUSE}, result="persisted"')
@@ -396,6 +405,60 @@ CASES = [
         ),
         id="certificate-refused",
     ),
+    pytest.param(
+        Case(
+            "Silent",
+            {last_delivery("shop"): f"{HOUR}x240", last_delivery("shop", "b"): f"{30 * HOUR}x240"},
+            199 * 60,
+            {
+                "severity": "info",
+                "namespace": "kargo",
+                "exported_namespace": "shop",
+                "receiver": "azure",
+            },
+            "Nothing comes to shop/azure any more",
+            "The last delivery to this receiver was 7d 1h 0m 0s ago. Does Azure still call its URL?",
+            "1h",
+        ),
+        id="silent-at-every-replica",
+    ),
+    pytest.param(
+        Case(
+            "Silent",
+            {last_delivery("shop"): f"{30 * HOUR}x60", last_delivery("shop", "c"): "_x61 0x240"},
+            199 * 60,
+            {
+                "severity": "info",
+                "namespace": "kargo",
+                "exported_namespace": "shop",
+                "receiver": "azure",
+            },
+            "Nothing comes to shop/azure any more",
+            "The last delivery to this receiver was 7d 1h 0m 0s ago. Does Azure still call its URL?",
+            "1h",
+        ),
+        id="silent-and-its-pods-are-new",
+    ),
+    pytest.param(
+        Case(
+            "Silent",
+            {last_delivery("shop"): f"{HOUR}x240", last_delivery("shop", "b"): f"{33 * HOUR}x240"},
+            199 * 60,
+            None,
+            every="1h",
+        ),
+        id="heard-of-by-one-replica",
+    ),
+    pytest.param(
+        Case(
+            "Silent",
+            {last_delivery("unused"): "0x240", last_delivery("deleted"): f"{HOUR}x150"},
+            199 * 60,
+            None,
+            every="1h",
+        ),
+        id="never-used-or-gone",
+    ),
 ]
 
 
@@ -408,12 +471,13 @@ def test_alert(case: Case, promtool: Path, rules_file: Path) -> None:
         annotations = {"summary": case.summary, "description": case.description}
         expected.append({"exp_labels": case.labels, "exp_annotations": annotations})
     test = {
-        "interval": "1m",
+        "interval": case.every,
         "input_series": [{"series": name, "values": values} for name, values in case.series.items()],
         "alert_rule_test": [{"eval_time": f"{case.minute}m", "alertname": name, "exp_alerts": expected}],
     }
     file = rules_file.with_name("test.yaml")
-    file.write_text(yaml.safe_dump({"rule_files": [rules_file.name], "tests": [test]}))
+    tests = {"rule_files": [rules_file.name], "evaluation_interval": case.every, "tests": [test]}
+    file.write_text(yaml.safe_dump(tests))
     passed, output = run(promtool, "test", "rules", str(file))
     assert passed, output
 
