@@ -46,16 +46,6 @@ class Warehouse(msgspec.Struct, gc=False):
         return self.target.name
 
 
-class _Repository(msgspec.Struct, rename={"repo_url": "repoURL"}):
-    repo_url: str = ""
-
-
-class _Subscription(msgspec.Struct):
-    git: _Repository | None = None
-    image: _Repository | None = None
-    chart: _Repository | None = None
-
-
 class _WarehouseSpec(msgspec.Struct):
     subscriptions: msgspec.Raw = msgspec.Raw(b"[]")
 
@@ -71,7 +61,6 @@ class _WarehouseJSON(msgspec.Struct):
 
 
 _warehouse = msgspec.json.Decoder(_WarehouseJSON)
-_subscriptions = msgspec.json.Decoder(list[_Subscription])
 
 
 def decode_warehouse(raw: bytes | msgspec.Raw, known: Known) -> Warehouse:
@@ -124,23 +113,13 @@ def moment(annotation: object) -> float:
 
 def _repositories(raw: bytes) -> Iterator[tuple[str, str]]:
     """Yield (kind, repoURL) of every subscription, in whatever shape the list is; no URL if it has none."""
-    try:
-        subscriptions = _subscriptions.decode(raw)
-    except msgspec.ValidationError:
-        anything = msgspec.json.decode(raw)
-        if anything is not None and not isinstance(anything, list):
-            yield "", ""
-        for item in anything if isinstance(anything, list) else ():
-            for kind in ("git", "image", "chart"):
-                of_kind = field(item, kind)
-                if of_kind is not None:
-                    url = field(of_kind, "repoURL")
-                    yield kind, url if isinstance(url, str) else ""
+    subscriptions = msgspec.json.decode(raw)
+    if subscriptions is not None and not isinstance(subscriptions, list):
+        yield "", ""
         return
-    for subscription in subscriptions:
-        if subscription.image is not None:
-            yield "image", subscription.image.repo_url
-        if subscription.git is not None:
-            yield "git", subscription.git.repo_url
-        if subscription.chart is not None:
-            yield "chart", subscription.chart.repo_url
+    for subscription in subscriptions or ():
+        for kind in ("image", "git", "chart"):
+            of_kind = field(subscription, kind)
+            if of_kind is not None:
+                url = field(of_kind, "repoURL")
+                yield kind, url if isinstance(url, str) else ""
