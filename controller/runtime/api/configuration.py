@@ -39,8 +39,8 @@ log = structlog.get_logger()
 
 LIBRARY_LOG = logging.getLogger("kubernetes.aio.config.kube_config")
 
-Refresh = Callable[[Configuration], Awaitable[None] | None]
-"""Puts a fresh token into a configuration; the library calls it before each request."""
+ReadToken = Callable[[], Awaitable[str | None]]
+"""Reads a token anew, with its type before it; None where there is none."""
 
 CREDENTIAL_FAULTS = (ConfigException, OSError, ValueError)
 """What reading credentials anew may raise in the middle of a request."""
@@ -54,13 +54,12 @@ async def load_configuration(kubeconfig: str | None, clock: Clock) -> Configurat
     """
     configuration: Any = Configuration()  # Any: the library declares its hook as always None
     paths = kubeconfig or os.environ.get("KUBECONFIG")
-    refresh: Refresh | None
+    read_token: ReadToken | None = _service_token
     try:
         if not paths and _in_pod():
-            load_incluster_config(configuration)  # type: ignore[no-untyped-call]
-            refresh = configuration.refresh_api_key_hook
+            load_incluster_config(configuration, try_refresh_token=False)  # type: ignore[no-untyped-call]
         else:
-            refresh = await _load_kubeconfig(configuration, _existing(paths or "~/.kube/config"), clock)
+            read_token = await _load_kubeconfig(configuration, _existing(paths or "~/.kube/config"))
     except ConfigException as error:
         raise ConfigurationError(one_line(error)) from error
     except TimeoutError as error:
@@ -74,7 +73,10 @@ async def load_configuration(kubeconfig: str | None, clock: Clock) -> Configurat
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         # The library reads a kubeconfig without checking its shape.
         raise ConfigurationError(f"the kubeconfig is not valid: {one_line(error)}") from error
-    configuration.refresh_api_key_hook = _trimmed(refresh)
+    if TOKEN in configuration.api_key:  # a token file ends in a newline, a header must not
+        configuration.api_key[TOKEN] = configuration.api_key[TOKEN].strip()
+    if read_token is not None:
+        configuration.refresh_api_key_hook = _renewing(read_token, clock)
     _use_proxy(configuration)
     return cast("Configuration", configuration)
 
@@ -120,8 +122,8 @@ def _existing(paths: str) -> str:
     return os.pathsep.join(found)
 
 
-async def _load_kubeconfig(configuration: Configuration, paths: str, clock: Clock) -> Refresh | None:
-    """Load the files of ``paths``; return what keeps their token fresh, if it can change."""
+async def _load_kubeconfig(configuration: Configuration, paths: str) -> ReadToken | None:
+    """Load the files of ``paths``; return what reads their token anew, if it can change."""
     with _collected_errors() as errors:
         # persist_config=False: never write to the user's file.
         loader = await _in_time(
@@ -138,14 +140,17 @@ async def _load_kubeconfig(configuration: Configuration, paths: str, clock: Cloc
         if TOKEN not in configuration.api_key and not configuration.cert_file:
             why = "; ".join(errors) or "it printed none"
             raise ConfigurationError(one_line(f"{paths}: the exec plugin gave no credentials: {why}"))
-        return TokenRenewal(loader, loader.load_from_exec_plugin, clock)
-    if "tokenFile" in user and "token" not in user:
+    elif "tokenFile" not in user or "token" in user:
+        return None
 
-        async def reread() -> None:
+    async def read_token() -> str | None:
+        if "exec" in user:
+            await loader.load_from_exec_plugin()
+        else:
             loader._load_user_token()  # noqa: SLF001
+        return getattr(loader, "token", None)
 
-        return TokenRenewal(loader, reread, clock)
-    return None
+    return read_token
 
 
 @contextlib.contextmanager
@@ -185,49 +190,30 @@ def _children() -> set[int]:
     return found
 
 
-class TokenRenewal:
-    """Renews a kubeconfig's token at most once a minute, before the request that needs it.
+def _renewing(read: ReadToken, clock: Clock) -> Callable[[Configuration], Awaitable[None]]:
+    """Return a hook that puts a fresh token into a configuration; the library calls it before each request.
 
-    Requests that come meanwhile wait for it: an exec plugin runs once, not once per request.
+    The token is read at most once a minute, however many requests there are.
     """
+    lock = asyncio.Lock()
+    due = clock.monotonic() + RENEWAL_SECONDS
+    token: str | None = None
 
-    def __init__(self, loader: Any, renew: Callable[[], Awaitable[Any]], clock: Clock) -> None:
-        self._loader = loader
-        self._renew = renew
-        self._monotonic = clock.monotonic
-        self._due = self._monotonic() + RENEWAL_SECONDS
-        self._lock: asyncio.Lock | None = None
-
-    async def __call__(self, configuration: Configuration) -> None:
-        """Put a fresh token into ``configuration``: the library calls this before each request."""
-        if self._monotonic() >= self._due:
-            if self._lock is None:
-                self._lock = asyncio.Lock()
-            async with self._lock:
-                if self._monotonic() >= self._due:
-                    self._due = self._monotonic() + RENEWAL_SECONDS  # also if it fails: not on each request
-                    await _in_time(self._renew())
-        token = getattr(self._loader, "token", None)
-        if token:
-            configuration.api_key[TOKEN] = token
-
-
-def _trimmed(
-    refresh: Refresh | None,
-) -> Callable[[Configuration], Awaitable[None]]:
-    """Wrap the hook that renews the token: a token file ends in a newline, a header must not."""
-
-    async def hook(configuration: Any) -> None:
-        if refresh is not None:
-            pending = refresh(configuration)
-            if pending is not None:
-                await pending
-            configuration.refresh_api_key_hook = hook  # the in-cluster one puts itself in its place
-        token = configuration.api_key.get(TOKEN)
+    async def hook(configuration: Configuration) -> None:
+        nonlocal due, token
+        if clock.monotonic() >= due:
+            async with lock:
+                if clock.monotonic() >= due:
+                    due = clock.monotonic() + RENEWAL_SECONDS  # also if it fails: not on each request
+                    token = await _in_time(read())
         if token:
             configuration.api_key[TOKEN] = token.strip()
 
     return hook
+
+
+async def _service_token() -> str:
+    return f"bearer {Path(SERVICE_TOKEN_FILENAME).read_text()}"  # noqa: ASYNC240  a mounted file
 
 
 def _use_proxy(configuration: Configuration) -> None:

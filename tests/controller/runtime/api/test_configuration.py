@@ -1,7 +1,6 @@
 """Where the API server is, the credentials for it, and TLS."""
 
 import asyncio
-import datetime
 import json
 import ssl
 from pathlib import Path
@@ -160,21 +159,14 @@ async def test_in_a_pod_the_service_account_is_used_and_its_token_renewed(
     library = "kubernetes.aio.config.incluster_config"
     monkeypatch.setattr(f"{library}.SERVICE_TOKEN_FILENAME", str(token))
     monkeypatch.setattr(f"{library}.SERVICE_CERT_FILENAME", str(ca))
-    configuration: Any = await load_configuration(None, FakeClock())
+    clock = FakeClock()
+    configuration: Any = await load_configuration(None, clock)
     assert configuration.host == "https://127.0.0.1:1"
     assert await configuration.get_api_key_with_prefix("BearerToken") == "bearer first"
     token.write_text("second\n")
     assert await configuration.get_api_key_with_prefix("BearerToken") == "bearer first"
-    monkeypatch.setattr(f"{library}.datetime.datetime", _Tomorrow)
+    await clock.advance(61.0)
     assert await configuration.get_api_key_with_prefix("BearerToken") == "bearer second"
-
-
-class _Tomorrow(datetime.datetime):
-    """The library asks the time of nobody that could be injected."""
-
-    @classmethod
-    def now(cls, tz: datetime.tzinfo | None = None) -> "_Tomorrow":
-        return super().now(tz) + datetime.timedelta(days=1)
 
 
 async def test_unreadable_credentials_are_a_failed_request(tmp_path: Path) -> None:
