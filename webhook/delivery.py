@@ -25,9 +25,6 @@ from webhook.reporting import clean, log_fault, near_misses_of, printable
 
 log = structlog.get_logger()
 
-HURRY_SECONDS = 0.5
-"""With less than this left of the reply budget the journal writes the row at once: a 202 will need it."""
-
 
 @dataclass(slots=True, eq=False)
 class Delivery:
@@ -51,8 +48,6 @@ class Delivery:
         # No point in waiting for a retry. And where nothing matched, a Warehouse that is seen later must find
         # this delivery, after a crash too.
         only_the_row = not refresh.matched or (refresh.failing and not refresh.done)
-        if not recorded.done() and (only_the_row or (left < HURRY_SECONDS and not refresh.done)):
-            deliveries.journal.hasten()
         if only_the_row:
             enough = asyncio.get_running_loop().create_future()
             recorded.add_done_callback(functools.partial(_wake, enough))

@@ -23,9 +23,6 @@ class NoJournal:
         future.set_result(True)
         return future
 
-    def hasten(self) -> None:
-        """Do nothing."""
-
     def finish(self, delivery: str, **outcome: object) -> None:
         """Do nothing."""
 

@@ -119,7 +119,6 @@ class FakeJournal(Journal):
     def __init__(self) -> None:
         self.working = True
         self.holding = False
-        self.hastened = 0
         self.calls: list[tuple[str, ...]] = []
         self.seconds: dict[str, float] = {}
         self.remarks: dict[str, Remarks] = {}
@@ -136,9 +135,6 @@ class FakeJournal(Journal):
         else:
             future.set_result(self.working)
         return future
-
-    def hasten(self) -> None:
-        self.hastened += 1
 
     def commit(self) -> None:
         """Let the rows that are held be written, or fail."""

@@ -40,7 +40,6 @@ async def test_persisted_in_time_does_not_wait_for_the_disk() -> None:
     world = World(refresh)
     world.journal.holding = True
     assert says(await world.answer()) == (200, "refreshed 1 warehouse(s)")
-    assert not world.journal.hastened
 
 
 def pending(matched: int, persisted: int, rejected: int) -> FakeRefresh:
@@ -123,20 +122,8 @@ async def test_202_waits_for_the_journal() -> None:
     reply = world.send()
     await world.clock.settle()
     assert not reply.done()
-    assert world.journal.hastened
     world.journal.commit()
     assert (await reply).code == 202
-
-
-@pytest.mark.parametrize(("spent", "hastened"), [(0.0, 0), (3.9, 1)])
-async def test_a_short_budget_does_not_let_the_row_wait_for_others(spent: float, hastened: int) -> None:
-    """Whatever is left of the budget, the row is on disk by its end: a 202, not a 503."""
-    world = World(FakeRefresh(1))
-    world.journal.holding = True
-    reply = world.see_through(world.begin(spent=spent))
-    await world.clock.settle()
-    assert not reply.done()
-    assert world.journal.hastened == hastened
 
 
 @pytest.mark.parametrize("holding", [pytest.param(True, id="hangs"), pytest.param(False, id="fails")])

@@ -6,8 +6,8 @@ committed was handed to the operating system, and only a crash of the node can t
 
 ``run`` writes, in a thread of its own, so that the event loop never waits for the disk. What was asked for
 while it was busy or at rest becomes one commit, and one call wakes those who wait for it: the cost of a
-delivery falls as their number grows. Rows rest a moment, less if an answer waits for one, and outcomes a
-little longer: the thread takes turns with the loop in running Python, so that each commit costs both of them.
+delivery falls as their number grows. Rows rest a moment, and outcomes a little longer: the thread takes turns
+with the loop in running Python, so that each commit costs both of them.
 
 If the journal can't be written, ``record`` says False and ``failing`` is True; each further request is tried
 again, and outcomes are kept until they can be written. A file that is corrupt is moved aside and a new one
@@ -38,10 +38,8 @@ from webhook.outcome import NO_REMARKS, Finished, Remarkable, Remarks
 
 __all__ = ["HistoryLimits", "Journal", "JournalError"]
 
-RECORD_SECONDS = 0.1
-"""How long a row waits for others to be written with. Whoever has its answer by then needed no row."""
-AWAITED_SECONDS = 0.02
-"""The same from the moment on at which an answer waits for the row."""
+RECORD_SECONDS = 0.03
+"""How long a row waits for others to be written with, and its own outcome; an answer may wait for it."""
 NOTICE_SECONDS = 1.0
 """The same for a notice, for which nobody ever waits."""
 OUTCOME_SECONDS = 0.2
@@ -164,11 +162,6 @@ class Journal:
             self._rows.append((row, committed))
             self._write_within(RECORD_SECONDS)
         return committed
-
-    def hasten(self) -> None:
-        """Note that an answer waits for a row that was asked for."""
-        if self._rows:
-            self._write_within(AWAITED_SECONDS)
 
     def finish(self, delivery: str, **how: Unpack[Finished]) -> None:
         """Note that nothing is outstanding. Written later if it can't be now; not for a superseded one."""

@@ -182,16 +182,15 @@ async def test_a_commit_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert len(outcomes(tmp_path)) == 30
 
 
-async def test_a_row_that_an_answer_waits_for_is_written_sooner(tmp_path: Path) -> None:
-    """Rows wait for each other as long as nobody waits for them; outcomes a little longer."""
+async def test_rows_wait_for_each_other_and_outcomes_a_little_longer(tmp_path: Path) -> None:
+    """Rows of the same moment share a commit; an outcome need not have one of its own."""
     clock = FakeClock()
     journal = await Journal.open(tmp_path, clock=clock)
     writing = asyncio.ensure_future(journal.run())
     recorded = [journal.record(arrival(name), 1) for name in "ab"]
-    await clock.advance(journal_module.RECORD_SECONDS - 0.03)
+    await clock.advance(journal_module.RECORD_SECONDS - 0.01)
     assert not any(each.done() for each in recorded)
-    journal.hasten()
-    await clock.advance(journal_module.AWAITED_SECONDS)
+    await clock.advance(0.01)
     assert await asyncio.gather(*recorded) == [True, True]
     finish(journal, "a")
     await clock.advance(journal_module.OUTCOME_SECONDS - 0.01)
