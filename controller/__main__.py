@@ -8,19 +8,16 @@ import os
 import resource
 import sys
 from collections.abc import Sequence
+from types import ModuleType
+from typing import NamedTuple
 
 import prometheus_client
 import structlog
 import uvloop
 
 from controller.application.application import serve
-from controller.cli import again as again_command
-from controller.cli import deliveries as history
-from controller.cli import doctor as doctor_command
-from controller.cli import explain as explain_command
-from controller.cli import send as send_command
-from controller.cli import settings
-from controller.cli import urls as urls_command
+from controller.cli import again, deliveries, doctor, explain, send, settings, urls
+from controller.cli.command import FAILED, PROGRAM, WRONG_USE, CommandError, fail
 from controller.cli.settings import SettingsError
 from controller.observability import logs
 from controller.process import memory
@@ -33,17 +30,58 @@ from webhook.journal.journal import JournalError
 from webhook.limits import ACR_SECONDS
 from webhook.queues.ports import QueueSettingError
 
-PROGRAM = "kargo-azure-receiver"
+
+class _Command(NamedTuple):
+    module: ModuleType
+    """It has ``add_arguments`` and ``run``."""
+    help: str
+    description: str
+
+
+COMMANDS = {
+    "urls": _Command(
+        urls,
+        "list the URLs to register with Azure",
+        "List every Azure receiver's URL, read from the cluster, and what is wrong with it;"
+        " exit code 1 if anything is.",
+    ),
+    "explain": _Command(
+        explain,
+        "explain what a push would refresh, or why nothing",
+        "Explain what an event would refresh, read from the cluster; exit code 3 if nothing.",
+    ),
+    "send": _Command(
+        send,
+        "send what Azure would send, to test the whole way",
+        "Send an event to a receiver; exit code 0 for a 2xx, 1 for any other answer or none.",
+    ),
+    "doctor": _Command(
+        doctor,
+        "look at an installation before Azure calls it",
+        "Look at Kargo, rights, route, receivers, Warehouses; exit code 1 if there are errors.",
+    ),
+    "deliveries": _Command(
+        deliveries,
+        "list what came in, from a data folder",
+        "List deliveries and their outcome; works beside a running receiver. Exit code 3 if none matches.",
+    ),
+    "again": _Command(
+        again,
+        "dispatch stored deliveries anew, in the running receiver",
+        "Dispatch deliveries anew, in the receiver that runs on the data folder; exit code 0 if"
+        " all were dispatched, 1 if not, 3 if no delivery matches.",
+    ),
+}
 
 log = structlog.get_logger()
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until a signal; return the exit code: 0, 1 for a failure, 2 for a wrong setting."""
+    """Serve until a signal; return the exit code: 0, or 1 if a part has failed. Raises CommandError."""
     try:
         options = settings.read(arguments)
     except SettingsError as error:
-        return _fail(str(error), 2)
+        raise CommandError(str(error), WRONG_USE) from error
     logs.configure(options.log_level, options.log_format)
     if options.reply_timeout >= ACR_SECONDS:
         log.warning("reply_timeout_too_long", seconds=options.reply_timeout, registry_waits=ACR_SECONDS)
@@ -54,13 +92,13 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         uvloop.run(serve(options, version()), loop_factory=Loop)
     except (ConfigurationError, JournalError, CertificateError, QueueSettingError) as error:
-        return _fail(str(error), 2)
+        raise CommandError(str(error), WRONG_USE) from error
     except ServerError as error:
-        return _fail(str(error), 1)
+        raise CommandError(str(error)) from error
     except PartFailed as error:
         log.critical("part_failed", part=str(error), exc_info=error.__cause__ or error)
         sys.stderr.flush()
-        os._exit(1)  # a thread that hangs, in the journal's disk say, would hold the process
+        os._exit(FAILED)  # a thread that hangs, in the journal's disk say, would hold the process
     return 0
 
 
@@ -79,11 +117,6 @@ def _use_batch_scheduling() -> None:
     """
     with contextlib.suppress(AttributeError, OSError):  # another system or a sandbox may not know it
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
-    return code
 
 
 def version() -> str:
@@ -107,43 +140,8 @@ def parser() -> argparse.ArgumentParser:
         "run", help="serve the webhook and refresh Warehouses", description="Serve until SIGTERM."
     )
     settings.add_arguments(serving)
-    listing = commands.add_parser(
-        "urls",
-        help="list the URLs to register with Azure",
-        description="List every Azure receiver's URL, read from the cluster, and what is wrong with it.",
-    )
-    urls_command.add_arguments(listing)
-    explaining = commands.add_parser(
-        "explain",
-        help="explain what a push would refresh, or why nothing",
-        description="Explain what an event would refresh, read from the cluster; exit code 3 if nothing.",
-    )
-    explain_command.add_arguments(explaining)
-    sending = commands.add_parser(
-        "send",
-        help="send what Azure would send, to test the whole way",
-        description="Send an event to a receiver; exit code 0 for a 2xx, 1 for any other answer or none.",
-    )
-    send_command.add_arguments(sending)
-    looking = commands.add_parser(
-        "doctor",
-        help="look at an installation before Azure calls it",
-        description="Look at Kargo, rights, route, receivers, Warehouses; exit code 1 if there are errors.",
-    )
-    doctor_command.add_arguments(looking)
-    past = commands.add_parser(
-        "deliveries",
-        help="list what came in, from a data folder",
-        description="List deliveries and their outcome; works beside a running receiver.",
-    )
-    history.add_arguments(past)
-    repeating = commands.add_parser(
-        "again",
-        help="dispatch stored deliveries anew, in the running receiver",
-        description="Dispatch deliveries anew, in the receiver that runs on the data folder; exit code 0 if"
-        " all were dispatched, 1 if not, 3 if no delivery matches.",
-    )
-    again_command.add_arguments(repeating)
+    for name, (module, summary, description) in COMMANDS.items():
+        module.add_arguments(commands.add_parser(name, help=summary, description=description))
     return top
 
 
@@ -151,18 +149,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     arguments = parser().parse_args(argv)
     if arguments.command == "run":
-        return run(arguments)
-    if arguments.command == "urls":
-        return asyncio.run(urls_command.run(arguments))
-    if arguments.command == "send":
-        return asyncio.run(send_command.run(arguments))
-    if arguments.command == "doctor":
-        return asyncio.run(doctor_command.run(arguments))
-    if arguments.command == "explain":
-        return asyncio.run(explain_command.run(arguments))
-    if arguments.command == "again":
-        return asyncio.run(again_command.run(arguments))
-    return history.run(arguments)
+        try:
+            return run(arguments)
+        except CommandError as error:
+            return fail("run", error)
+    return int(asyncio.run(COMMANDS[arguments.command].module.run(arguments)))
 
 
 if __name__ == "__main__":

@@ -6,16 +6,15 @@ Through a Unix socket in the data folder, which only the folder's user can open:
 
 import argparse
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import msgspec
 
-from controller.cli.cluster import FAILED, WRONG_USE, CommandError, command
+from controller.cli.command import FAILED, NOTHING_MATCHED, WRONG_USE, CommandError, command
 from controller.cli.deliveries import age
-from controller.cli.table import table, write
+from controller.cli.table import table, write, write_json
 from webhook.again.messages import (
     ID_CHARACTERS,
     LINE_BYTES,
@@ -28,8 +27,6 @@ from webhook.again.messages import (
 )
 from webhook.outcome import Outcome
 
-NOTHING_MATCHED = 3
-"""Exit code."""
 CONNECT_SECONDS = 5.0
 LINE_SECONDS = 30.0
 """Until the next line must have come: a search of the history and a reply budget are shorter."""
@@ -78,17 +75,14 @@ async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             end = message
         else:
             done.append(message)
-    try:
-        if arguments.output == "json":
-            write(json.dumps([_as_json(each) for each in done], indent=2) + "\n")
-        elif done:
-            write(table(HEADER, map(_cells, done)))
-        elif not end.problem:
-            write("no delivery matches\n")
-    except OSError as error:
-        raise CommandError(f"cannot write the list: {error.strerror}") from error
+    if arguments.output == "json":
+        write_json([_as_json(each) for each in done])
+    elif done:
+        write(table(HEADER, map(_cells, done)))
+    elif not end.problem:
+        write("no delivery matches\n")
     if end.problem:
-        raise CommandError(_one_line(end.problem), WRONG_USE if end.wrong_use else FAILED)
+        raise CommandError(end.problem, WRONG_USE if end.wrong_use else FAILED)
     if not any(each.known for each in done):
         return NOTHING_MATCHED
     return FAILED if any(each.problem for each in done) else 0
@@ -116,10 +110,8 @@ async def _call(folder: Path, request: Request) -> AsyncIterator[Repeated | End]
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             reader, writer = await asyncio.open_unix_connection(str(path), limit=LINE_BYTES)
-    except FileNotFoundError:
-        raise CommandError(
-            f"no receiver of this release runs on {folder}, or there is no such folder"
-        ) from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise _nobody(folder) from None
     except ConnectionRefusedError:
         raise CommandError(f"no receiver runs on {folder}: the one that did has ended") from None
     except TimeoutError:
@@ -144,6 +136,12 @@ async def _call(folder: Path, request: Request) -> AsyncIterator[Repeated | End]
         writer.close()
 
 
+def _nobody(folder: Path) -> CommandError:
+    if not folder.is_dir():
+        return CommandError(f"{folder} is not a folder", WRONG_USE)
+    return CommandError(f"no receiver of this release runs on {folder}")
+
+
 def _cells(each: Repeated) -> tuple[str, ...]:
     names = ", ".join(each.names[:SHOWN_NAMES])
     if each.matched > SHOWN_NAMES:
@@ -166,7 +164,3 @@ def _as_json(each: Repeated) -> dict[str, object]:
     found: dict[str, object] = msgspec.to_builtins(each)
     del found["type"]
     return found
-
-
-def _one_line(text: str) -> str:
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

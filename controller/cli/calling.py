@@ -12,7 +12,7 @@ from typing import NamedTuple
 import aiohttp
 from yarl import URL
 
-from controller.cli.cluster import WRONG_USE, CommandError
+from controller.cli.command import WRONG_USE, CommandError
 
 LONGEST_ANSWER = 64 * 1024
 """Bytes that are read of an answer: a receiver's have some hundred."""

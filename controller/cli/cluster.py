@@ -1,16 +1,13 @@
-"""The cluster as the commands read it: with the rights of whoever calls them, and one line for each fault."""
+"""The cluster as the commands read it: with the rights of whoever calls them."""
 
 import argparse
 import contextlib
-import functools
-import os
-import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
 
 import msgspec
 
 from controller.cli import settings
+from controller.cli.command import PROGRAM, WRONG_USE, CommandError
 from controller.runtime.api.client import Client
 from controller.runtime.api.configuration import load_configuration
 from controller.runtime.api.errors import (
@@ -24,38 +21,8 @@ from controller.runtime.api.resource import Resource
 from controller.runtime.api.wire import parse_page
 from controller.runtime.clock import SystemClock
 
-FAILED, WRONG_USE = 1, 2
 PAGE = 500
 """Objects asked for at a time."""
-
-
-class CommandError(Exception):
-    """A command can't do what it was asked; the message is one line."""
-
-    def __init__(self, message: str, code: int = FAILED) -> None:
-        super().__init__(message)
-        self.code = code
-        """What the process exits with."""
-
-
-Command = Callable[[argparse.Namespace, Mapping[str, str]], Coroutine[Any, Any, int]]
-
-
-def command(name: str) -> Callable[[Command], Callable[..., Coroutine[Any, Any, int]]]:
-    """Make a command of a function: what it raises as CommandError is printed, and decides the exit code."""
-
-    def decorate(work: Command) -> Callable[..., Coroutine[Any, Any, int]]:
-        @functools.wraps(work)
-        async def run(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:
-            try:
-                return await work(arguments, environ)
-            except CommandError as error:
-                print(f"kargo-azure-receiver {name}: {error}", file=sys.stderr)  # noqa: T201
-                return error.code
-
-        return run
-
-    return decorate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,7 +68,7 @@ async def connected(arguments: argparse.Namespace, environ: Mapping[str, str]) -
     clock = SystemClock()
     try:
         configuration = await load_configuration(setting("kubeconfig", arguments, environ) or None, clock)
-        client = Client(configuration, clock=clock, user_agent="kargo-azure-receiver")
+        client = Client(configuration, clock=clock, user_agent=PROGRAM)
     except ConfigurationError as error:
         raise CommandError(str(error), WRONG_USE) from error
     try:

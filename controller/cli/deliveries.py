@@ -6,20 +6,17 @@ no journal, or a hostile one, is one line of error.
 
 import argparse
 import functools
-import json
-import os
-import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
-from controller.cli.table import table, write
+from controller.cli.command import NOTHING_MATCHED, WRONG_USE, CommandError, command
+from controller.cli.table import table, write, write_json
 from webhook.arrival import CATCH_UP, HTTP, UNKNOWN
 from webhook.journal.history import Entry, HistoryError, Query, as_json, entries
 from webhook.journal.reading import ask, when
 from webhook.outcome import Outcome
 
-NOTHING_MATCHED, FAILED = 3, 2
-"""Exit codes."""
 DEFAULT_LIMIT = 50
 REPOSITORY_WIDTH = 70
 """Characters of a repository in the table; ``-o json`` has all of them."""
@@ -106,7 +103,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-dir",
         metavar="FOLDER",
-        default=os.environ.get("DATA_DIR"),
         help="the receiver's data folder [DATA_DIR]",
     )
     parser.add_argument(
@@ -129,38 +125,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table", help="(default: table)")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """List deliveries; return the exit code: 0, 2 with one line on stderr, or 3 if no delivery matches."""
+@command("deliveries")
+async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """List deliveries; return 0, or 3 if none matches; a folder without a journal of ours is wrong use."""
+    folder = arguments.data_dir or environ.get("DATA_DIR")
+    if not folder:
+        raise CommandError("say where the journal is: --data-dir FOLDER, or DATA_DIR", WRONG_USE)
+    query = Query(
+        receiver=arguments.receiver,
+        source=arguments.source,
+        event=arguments.event,
+        outcome=Outcome(arguments.outcome) if arguments.outcome else None,
+        repository=arguments.repository,
+        text=arguments.text,
+        since=None if arguments.since is None else time.time() - arguments.since,
+        limit=arguments.limit,
+    )
     try:
-        if not arguments.data_dir:
-            raise HistoryError("say where the journal is: --data-dir FOLDER, or DATA_DIR")
-        query = Query(
-            receiver=arguments.receiver,
-            source=arguments.source,
-            event=arguments.event,
-            outcome=Outcome(arguments.outcome) if arguments.outcome else None,
-            repository=arguments.repository,
-            text=arguments.text,
-            since=None if arguments.since is None else time.time() - arguments.since,
-            limit=arguments.limit,
-        )
-        found = read(Path(arguments.data_dir), query)
-        if arguments.output == "json":
-            write(json.dumps([as_json(entry) for entry in found], indent=2) + "\n")
-        elif found:
-            write(table(HEADER, map(_cells, found)))
-        else:
-            write("no delivery matches\n" if query.filtered else "no deliveries yet\n")
+        found = read(Path(folder), query)
     except HistoryError as error:
-        return _fail(str(error))
-    except OSError as error:
-        return _fail(f"cannot write the list: {error.strerror}")
+        raise CommandError(str(error), WRONG_USE) from error
+    if arguments.output == "json":
+        write_json([as_json(entry) for entry in found])
+    elif found:
+        write(table(HEADER, map(_cells, found)))
+    else:
+        write("no delivery matches\n" if query.filtered else "no deliveries yet\n")
     return 0 if found or not query.filtered else NOTHING_MATCHED
-
-
-def _fail(message: str) -> int:
-    sys.stderr.write(f"kargo-azure-receiver: {message}\n")
-    return FAILED
 
 
 def _limit(text: str) -> int:

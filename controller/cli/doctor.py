@@ -15,7 +15,8 @@ from controller.cli import cluster, setting_values
 from controller.cli.calling import trust
 from controller.cli.checks import kargo, receivers, rights, route, warehouses
 from controller.cli.checks.findings import Finding, Level, error, ok, unread, warning
-from controller.cli.cluster import WRONG_USE, CommandError, every
+from controller.cli.cluster import every
+from controller.cli.command import FAILED, WRONG_USE, CommandError, command
 from controller.cli.explanation import read_warehouses
 from controller.cli.receivers import Receiver, read_configs, read_receivers
 from controller.cli.table import table, write
@@ -77,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cluster.add_arguments(parser)
 
 
-@cluster.command("doctor")
+@command("doctor")
 async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Print the findings; return 0, 1 if there are errors or no cluster, 2 for wrong use."""
     options = _options(arguments, environ)
@@ -91,7 +92,7 @@ async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     elif base_url is not None:
         found.append(warning("route", "not checked: no base URL is known", "name it with --base-url"))
     write(_shown(found, arguments.output))
-    return cluster.FAILED if any(each.level is Level.ERROR for each in found) else 0
+    return FAILED if any(each.level is Level.ERROR for each in found) else 0
 
 
 def _options(arguments: argparse.Namespace, environ: Mapping[str, str]) -> _Options:

@@ -5,7 +5,6 @@ reach it.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import msgspec
 
 from controller.cli import cluster
+from controller.cli.command import NOTHING_MATCHED, command
 from controller.cli.explanation import (
     Holdings,
     QuestionError,
@@ -23,6 +23,7 @@ from controller.cli.explanation import (
     read_question,
     read_warehouses,
 )
+from controller.cli.table import write, write_json
 from controller.cli.urls import listing
 from controller.kargo.objects import PROMOTIONS, WAREHOUSES
 from controller.kargo.promotion import decode_promotion
@@ -30,7 +31,6 @@ from controller.runtime.api.client import Client
 from controller.runtime.api.errors import Forbidden
 from controller.runtime.api.resource import Resource
 
-MATCHED, NOTHING_MATCHED = 0, 3
 LARGEST_PAYLOAD = 2 * 1024 * 1024
 """Bytes, as the receiver takes them."""
 _ANY_BASE_URL = "https://base.invalid"
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cluster.add_arguments(parser)
 
 
-@cluster.command("explain")
+@command("explain")
 async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Print the explanation.
 
@@ -64,9 +64,11 @@ async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     system = cluster.setting("system_namespace", arguments, environ)
     async with cluster.connected(arguments, environ) as client:
         report = await _report(client, question, arguments.namespace, arguments.receiver, system)
-    text = json.dumps(report, indent=2) if arguments.output == "json" else "\n".join(lines(report))
-    print(text)  # noqa: T201
-    return MATCHED if report["matches"] else NOTHING_MATCHED
+    if arguments.output == "json":
+        write_json(report)
+    else:
+        write("\n".join(lines(report)) + "\n")
+    return 0 if report["matches"] else NOTHING_MATCHED
 
 
 def _question(arguments: argparse.Namespace) -> str | bytes:

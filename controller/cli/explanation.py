@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from controller.cli.cluster import WRONG_USE, CommandError
+from controller.cli.command import WRONG_USE, CommandError
 from controller.cli.urls import Row
 from controller.kargo.objects import Target, decode_parts, field, items
 from controller.kargo.promotion import Promotion

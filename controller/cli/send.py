@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from controller.cli import cluster, setting_values
 from controller.cli.calling import Answer, call, place, trust
-from controller.cli.cluster import WRONG_USE, CommandError
+from controller.cli.command import FAILED, WRONG_USE, CommandError, command
 from controller.cli.receivers import read_configs, read_receivers
 from controller.cli.table import write
 from controller.kargo.objects import Secret
@@ -103,7 +103,7 @@ def _event(events: Any, name: str, help_text: str) -> argparse.ArgumentParser:
     return parser
 
 
-@cluster.command("send")
+@command("send")
 async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Send one event; return 0 for a 2xx, 1 for anything else or no answer, 2 for wrong use."""
     event = _made(arguments)
@@ -133,7 +133,7 @@ async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     headers = {**event.headers, **factor.header()}
     answer = await call(place(url, arguments.to), method, body, headers, context=context, seconds=seconds)
     write(_shown(answer, arguments.output))
-    return 0 if 200 <= answer.status < 300 and _confirmed(event, answer) else cluster.FAILED
+    return 0 if 200 <= answer.status < 300 and _confirmed(event, answer) else FAILED
 
 
 def _made(arguments: argparse.Namespace) -> Event:

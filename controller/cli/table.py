@@ -1,8 +1,11 @@
-"""What the commands print: aligned tables, of which every character is printable."""
+"""What the commands print: aligned tables, of which every character is printable, or JSON."""
 
+import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
+
+from controller.cli.command import CommandError
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -16,7 +19,10 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def write(text: str) -> None:
-    """Write to standard output what its encoding has. Raises OSError, but not for a reader that has gone."""
+    """Write to standard output what its encoding has; a reader that has gone is no fault.
+
+    Raises CommandError.
+    """
     out = sys.stdout
     encoding = out.encoding or "utf-8"
     try:
@@ -25,6 +31,13 @@ def write(text: str) -> None:
     except BrokenPipeError:
         # The reader (``head``, say) has seen enough. Python must not fail once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+    except OSError as error:
+        raise CommandError(f"cannot write: {error.strerror}") from error
+
+
+def write_json(value: object) -> None:
+    """Write a value as JSON. Raises CommandError as ``write`` does."""
+    write(json.dumps(value, indent=2) + "\n")
 
 
 def _printable(text: str) -> str:

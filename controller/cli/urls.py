@@ -4,18 +4,16 @@ It computes what the running receiver computes, from the same objects, with the 
 """
 
 import argparse
-import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from controller.cli import cluster
+from controller.cli.command import FAILED, command
 from controller.cli.receivers import Receiver, read_configs, read_receivers
-from controller.cli.table import table, write
+from controller.cli.table import table, write, write_json
 from controller.kargo.objects import SERVED_RECEIVERS
 from controller.receivers.state import State
 from controller.runtime.api.client import Client
-
-FOUND_PROBLEMS = 1
 
 
 class Row(NamedTuple):
@@ -39,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cluster.add_base_url(parser)
 
 
-@cluster.command("urls")
+@command("urls")
 async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Print the listing; return 0, or 1 if a receiver has a problem or the cluster can't be read."""
     base_url, system = (
@@ -48,12 +46,12 @@ async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     async with cluster.connected(arguments, environ) as client:
         rows = await listing(client, arguments.namespace, base_url, system)
     if arguments.output == "json":
-        write(json.dumps([row._asdict() for row in rows], indent=2) + "\n")
+        write_json([row._asdict() for row in rows])
     else:
         write(
             table(("NAMESPACE", "RECEIVER", "URL", "PROBLEM"), rows) if rows else "no Azure receivers found\n"
         )
-    return FOUND_PROBLEMS if any(row.problem for row in rows) else 0
+    return FAILED if any(row.problem for row in rows) else 0
 
 
 async def listing(client: Client, namespace: str | None, base_url: str, system_namespace: str) -> list[Row]:

@@ -1,8 +1,8 @@
 """``python -m tests.benchmarks.admission``: what a refresh costs where policies warn, which pass over it.
 
 On one API server, policies are installed and removed in turn (ABBA …). Each round is a few hundred patches,
-before which the server has collected its garbage. Counted are the server's own processor time and the
-bytes that it allocates for a patch. Others' load falls on both sides: the mean of the differences is what counts.
+before which the server has collected its garbage. Counted are its own processor time and the bytes that it
+allocates for a patch. Others' load falls on both sides: the mean of the differences is what counts.
 """
 
 import argparse

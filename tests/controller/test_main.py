@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from controller.__main__ import main
+
 HUNG = """
 import threading
 from controller import __main__
@@ -38,3 +40,27 @@ def test_a_reply_timeout_past_the_registrys_patience_is_a_warning(timeout: str, 
     command = [sys.executable, "-m", "controller", "run", *flags]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert ("reply_timeout_too_long" in ended.stderr) is warns
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["run", "--base-url=kargo"], id="run"),
+        pytest.param(["urls", "--kubeconfig=/nonexistent"], id="urls"),
+        pytest.param(["explain", "x.azurecr.io/app", "--kubeconfig=/nonexistent"], id="explain"),
+        pytest.param(["send", "ping"], id="send"),
+        pytest.param(["doctor", "--kubeconfig=/nonexistent"], id="doctor"),
+        pytest.param(["deliveries", "--data-dir=/nonexistent\n\x1b[31m"], id="deliveries"),
+        pytest.param(["again", "d1", "--data-dir=/nonexistent\n\x1b[31m"], id="again"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every command, in the same form, and a terminal obeys nothing in it."""
+    monkeypatch.delenv("RECEIVER_URL", raising=False)
+    assert main(arguments) == 2
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert streams.err.startswith(f"kargo-azure-receiver {arguments[0]}: ")
+    assert streams.err.removesuffix("\n").isprintable()

@@ -236,6 +236,6 @@ def test_a_queue_without_a_credential(start_receiver: ReceiverFactory, storage: 
     assert receiver.process.wait(10.0) == 2
     errors = [line for line in receiver.process.output().splitlines() if not line.startswith("{")]
     assert errors == [
-        f"kargo-azure-receiver: queue:{ACCOUNT}/events: Token credential is only supported with HTTPS."
+        f"kargo-azure-receiver run: queue:{ACCOUNT}/events: Token credential is only supported with HTTPS."
     ]
     assert "Unclosed" not in receiver.process.output()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from controller.cli.calling import Answer, Place, call, place
 from controller.cli.checks.findings import Finding, error, ok, warning
-from controller.cli.cluster import CommandError
+from controller.cli.command import CommandError
 from controller.receivers.url import receiver_url
 
 NOBODY = "0" * 64

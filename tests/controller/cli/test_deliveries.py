@@ -1,6 +1,7 @@
 """``kargo-azure-receiver deliveries``, as an operator uses it."""
 
 import argparse
+import asyncio
 import contextlib
 import json
 import os
@@ -55,7 +56,7 @@ def running(tmp_path: Path) -> Iterator[JournalFile]:
 def deliveries(*arguments: str) -> int:
     parser = argparse.ArgumentParser()
     history.add_arguments(parser)
-    return history.run(parser.parse_args(arguments))
+    return asyncio.run(history.run(parser.parse_args(arguments)))
 
 
 @pytest.mark.usefixtures("running")
@@ -238,11 +239,7 @@ def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
     """``deliveries | head -1`` ends without a stack trace."""
     with contextlib.closing(JournalFile.open(tmp_path, HistoryLimits(), NOW)) as file:
         record(file, *(arrival(str(number)) for number in range(5000)))
-    script = (
-        "import argparse, sys; from controller.cli import deliveries; parser = argparse.ArgumentParser();"
-        "deliveries.add_arguments(parser); sys.exit(deliveries.run(parser.parse_args()))"
-    )
-    command = [sys.executable, "-c", script, "--data-dir", str(tmp_path), "-n", "0"]
+    command = [sys.executable, "-m", "controller", "deliveries", "--data-dir", str(tmp_path), "-n", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -294,7 +291,7 @@ def test_credentials_that_an_earlier_release_kept_are_not_shown(
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("encoding", "output", "code"),
-    [("ascii", None, 0), ("utf-8", "/dev/full", 2)],
+    [("ascii", None, 0), ("utf-8", "/dev/full", 1)],
     ids=["ascii", "full disk"],
 )
 def test_where_the_list_goes(tmp_path: Path, encoding: str, output: str | None, code: int) -> None:

@@ -1,6 +1,7 @@
 """``deliveries`` on what is no journal, or one that somebody made up: one line, exit code 2."""
 
 import argparse
+import asyncio
 import contextlib
 import os
 import sqlite3
@@ -20,7 +21,7 @@ from webhook.journal.schema import FILE_NAME
 def deliveries(*arguments: str) -> int:
     parser = argparse.ArgumentParser()
     history.add_arguments(parser)
-    return history.run(parser.parse_args(arguments))
+    return asyncio.run(history.run(parser.parse_args(arguments)))
 
 
 def empty(folder: Path) -> None:
@@ -139,7 +140,7 @@ def test_what_can_not_be_read_is_one_clear_line(
     assert deliveries("--data-dir", str(tmp_path)) == 2
     streams = capsys.readouterr()
     assert streams.out == ""
-    assert streams.err.startswith("kargo-azure-receiver: ")
+    assert streams.err.startswith("kargo-azure-receiver deliveries: ")
     assert message in streams.err
     assert streams.err.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == before
@@ -211,4 +212,7 @@ def test_a_folder_that_can_not_be_read_is_one_clear_line(
         assert deliveries("--data-dir", str(tmp_path)) == 2
     finally:
         tmp_path.chmod(0o755)
-    assert capsys.readouterr().err == f"kargo-azure-receiver: cannot read {tmp_path}: Permission denied\n"
+    assert (
+        capsys.readouterr().err
+        == f"kargo-azure-receiver deliveries: cannot read {tmp_path}: Permission denied\n"
+    )

@@ -55,15 +55,15 @@ async def test_no_running_receiver(tmp_path: Path, capsys: Capture) -> None:
         "say where the receiver's data folder is: --data-dir FOLDER, or DATA_DIR",
     )
     (tmp_path / "file").touch()
-    for folder, said in {
-        tmp_path: f"no receiver of this release runs on {tmp_path}, or there is no such folder",
-        tmp_path / "none": "there is no such folder",
-        tmp_path / "file": f"cannot reach a receiver in {tmp_path / 'file'}: Not a directory",
-        tmp_path / ("x" * 200): "path too long",
-    }.items():
+    for folder, said, code in (
+        (tmp_path, f"no receiver of this release runs on {tmp_path}", 1),
+        (tmp_path / "none", f"{tmp_path / 'none'} is not a folder", 2),
+        (tmp_path / "file", f"{tmp_path / 'file'} is not a folder", 2),
+        (tmp_path / ("x" * 200), "path too long", 1),
+    ):
         done = await call(capsys, folder, "d1")
         assert said in one_line(done)
-        assert done.code == 1
+        assert done.code == code
     _leave_behind(tmp_path)
     done = await call(capsys, tmp_path, "d1")
     assert (done.code, one_line(done)) == (1, f"no receiver runs on {tmp_path}: the one that did has ended")
