@@ -31,7 +31,7 @@ from controller.refreshing.recent_deliveries import WINDOW, RecentDeliveries
 from controller.refreshing.refresher import Refresher
 from controller.refreshing.unhandled import HandledTracker
 from controller.runtime.api.client import Client, Configuration, load_configuration
-from controller.runtime.clock import SystemClock
+from controller.runtime.clock import Clock
 from controller.runtime.queue.workqueue import WorkQueue
 from webhook.admin.fleet import fleet
 from webhook.admin.history import JournalHistory
@@ -69,7 +69,7 @@ class Application:
         self._journal = journal
         self._version = version
         self._ready = self._resumed = False
-        self._clock = clock = SystemClock()
+        self._clock = clock = Clock()
         registry = gauges.process_registry()
         metrics = Metrics(registry, version=version)
         self.client = Client(
@@ -282,7 +282,7 @@ async def serve(options: Settings, version: str) -> None:
     Raises ConfigurationError, JournalError, QueueSettingError or CertificateError for what was set wrong,
     ServerError for a port that can't be had, and PartFailed if a part fails while running.
     """
-    configuration = await load_configuration(options.kubeconfig, SystemClock())
+    configuration = await load_configuration(options.kubeconfig, Clock())
     open_queues(options)  # what is set wrong is found before anything is opened
     manager = Manager()
     loop = asyncio.get_running_loop()

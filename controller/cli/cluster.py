@@ -19,7 +19,7 @@ from controller.runtime.api.errors import (
 )
 from controller.runtime.api.resource import Resource
 from controller.runtime.api.wire import parse_page
-from controller.runtime.clock import SystemClock
+from controller.runtime.clock import Clock
 
 PAGE = 500
 """Objects asked for at a time."""
@@ -65,7 +65,7 @@ async def connected(arguments: argparse.Namespace, environ: Mapping[str, str]) -
     Raises CommandError for a configuration that can't be used, and for any fault of the API that is raised
     meanwhile.
     """
-    clock = SystemClock()
+    clock = Clock()
     try:
         configuration = await load_configuration(setting("kubeconfig", arguments, environ) or None, clock)
         client = Client(configuration, clock=clock, user_agent=PROGRAM)

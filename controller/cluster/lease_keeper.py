@@ -4,8 +4,9 @@ Leases are help, not duty: without the right to them, or without an API server, 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -43,7 +44,7 @@ class LeaseKeeper:
     clock: Clock
     access: AccessReviewer
     unfinished: Callable[[], float | None]
-    catch_up: Callable[[Job], Awaitable[None]]
+    catch_up: Callable[[Job], Coroutine[Any, Any, None]]
     claimed: Callable[[str], None] = lambda reason: None
     failed: Callable[[], None] = lambda: None
 
@@ -156,15 +157,12 @@ class LeaseKeeper:
             return
         if self._task is None:
             self._job = job
-            self._task = asyncio.get_running_loop().create_task(self._made(job))
+            self._task = asyncio.get_running_loop().create_task(self.catch_up(job))
             self._task.add_done_callback(lambda _: self._wake.set())
         elif self._task.done() and not written:
             self._task.result()
             await self.store.write(replicas.finished(held, self.clock.time()))
             self._job = self._task = None
-
-    async def _made(self, job: Job) -> None:
-        await self.catch_up(job)
 
     async def _stop_job(self) -> None:
         task, self._task, self._job = self._task, None, None

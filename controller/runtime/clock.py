@@ -13,37 +13,21 @@ class Timer(Protocol):
         """Don't call back. Does nothing if that has happened already."""
 
 
-class Clock(Protocol):
-    """Where all waiting and all timestamps of the framework come from. All times are in seconds."""
+class Clock:
+    """The machine's clock: where all waiting and all timestamps come from. All times are in seconds."""
 
     def monotonic(self) -> float:
         """Return a time that never goes back and has no meaning but by difference."""
-
-    def time(self) -> float:
-        """Return the wall clock as Unix time: for people and for other machines, never for measuring."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Return after ``seconds``; at zero or below, after giving other tasks a turn."""
-
-    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
-        """Call ``callback`` on the running event loop after ``seconds``, never before this has returned."""
-
-
-class SystemClock:
-    """The machine's clock."""
-
-    def monotonic(self) -> float:
-        """Return the operating system's monotonic clock, in seconds."""
         return time.monotonic()
 
     def time(self) -> float:
-        """Return Unix time in seconds."""
+        """Return the wall clock as Unix time: for people and for other machines, never for measuring."""
         return time.time()
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep for ``seconds`` on the running event loop."""
+        """Return after ``seconds``; at zero or below, after giving other tasks a turn."""
         await asyncio.sleep(seconds)
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
-        """Schedule ``callback`` on the running event loop in ``seconds``."""
+        """Call ``callback`` on the running event loop after ``seconds``, never before this has returned."""
         return asyncio.get_running_loop().call_later(seconds, callback)

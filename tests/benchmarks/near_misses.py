@@ -14,7 +14,7 @@ from controller.kargo.objects import Target
 from controller.kargo.warehouse import Warehouse
 from controller.refreshing.near_miss_scan import NearMissScan
 from controller.refreshing.target_index import TargetIndex
-from controller.runtime.clock import SystemClock
+from controller.runtime.clock import Clock
 from tests.benchmarks import data
 from tests.benchmarks.rows import Row
 from tests.benchmarks.stage import median
@@ -65,7 +65,7 @@ def near_misses() -> Iterator[Row]:
 
 
 async def _lateness(index: TargetIndex, *, scanning: bool) -> _Lateness:
-    scan = NearMissScan(index, SystemClock())
+    scan = NearMissScan(index, Clock())
     end = time.perf_counter() + SECONDS
     scans = 0
 
@@ -87,7 +87,7 @@ async def _lateness(index: TargetIndex, *, scanning: bool) -> _Lateness:
 
 async def _memory(index: TargetIndex) -> int:
     tracemalloc.start()
-    await NearMissScan(index, SystemClock()).scan("cluster/azure", (EVENT,))
+    await NearMissScan(index, Clock()).scan("cluster/azure", (EVENT,))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return peak

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from controller.cli.settings import DEFAULT_CONCURRENCY
 from controller.kargo.objects import Target
-from controller.runtime.clock import Timer
+from controller.runtime.clock import Clock, Timer
 from controller.runtime.queue.workqueue import WorkQueue
 
 IN_FLIGHT = DEFAULT_CONCURRENCY
@@ -24,7 +24,7 @@ WAREHOUSES = 1_000_000
 PER_PROJECT = 1_000
 
 
-class JumpingClock:
+class JumpingClock(Clock):
     """A clock that is set, and never waits."""
 
     def __init__(self) -> None:

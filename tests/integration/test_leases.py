@@ -7,7 +7,7 @@ import pytest
 from controller.cluster.leases import Lease, LeaseStore
 from controller.runtime.api.client import Client, load_configuration
 from controller.runtime.api.errors import Conflict, Forbidden
-from controller.runtime.clock import SystemClock
+from controller.runtime.clock import Clock
 from e2e.controlplane import ControlPlane
 from e2e.kargo import SERVICE_ACCOUNT_NAMESPACE, receiver_kubeconfig
 
@@ -16,7 +16,7 @@ NOW = 1_800_000_000.25
 
 async def test_compare_and_swap(control_plane: ControlPlane) -> None:
     """Created once, changed once for each version, removed once or more often; notes come and go."""
-    clock = SystemClock()
+    clock = Clock()
     client = Client(await load_configuration(str(receiver_kubeconfig(control_plane)), clock), clock=clock)
     store = LeaseStore(client, clock, namespace=SERVICE_ACCOUNT_NAMESPACE, seconds=30)
     name = f"pod-{uuid.uuid4().hex[:8]}"

@@ -5,7 +5,7 @@ from pathlib import Path
 from controller.kargo.objects import WAREHOUSES
 from controller.runtime.api.client import Client, load_configuration
 from controller.runtime.api.wire import parse_page, peek_token
-from controller.runtime.clock import SystemClock
+from controller.runtime.clock import Clock
 from e2e.kargo.project import Project, image
 from tests.support.aio import run
 
@@ -18,7 +18,7 @@ def test_the_token_of_the_next_page_is_seen_at_the_end_of_a_page(
         project.add_warehouse(name, image(f"contoso.azurecr.io/{name}"))
 
     async def pages() -> list[tuple[str, str]]:
-        clock = SystemClock()
+        clock = Clock()
         client = Client(await load_configuration(str(receiver_kubeconfig), clock), clock=clock)
         found: list[tuple[str, str]] = []
         token = ""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from prometheus_client import CollectorRegistry
 
-from controller.runtime.clock import SystemClock
+from controller.runtime.clock import Clock
 from tests.support.background import Background
 from webhook.admin.deliveries import Delivery, Query, Summary
 from webhook.admin.deliveries import Subject as ShownSubject
@@ -121,9 +121,7 @@ def own_fleet(
     peers: tuple[str, int] | None = None,
 ) -> Fleet:
     """Return what an admin port serves."""
-    return fleet(
-        program or FakeProgram(), history or FakeHistory(), peers, clock=SystemClock(), version="1.2.3"
-    )
+    return fleet(program or FakeProgram(), history or FakeHistory(), peers, clock=Clock(), version="1.2.3")
 
 
 @contextlib.asynccontextmanager

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from controller.cli import again
-from controller.runtime.clock import SystemClock
+from controller.runtime.clock import Clock
 from tests.support.fakes import FakeDispatcher, FakeLookup, FakeRefresh, FakeWebhookMetrics
 from tests.support.journal import opened, until
 from webhook.admin.deliveries import Delivery
@@ -47,7 +47,7 @@ class History:
         self.folder = folder
         self.journal = journal
         self.dispatcher = FakeDispatcher(*refreshes)
-        clock = SystemClock()
+        clock = Clock()
         metrics = FakeWebhookMetrics()
         self.deliveries = Deliveries(self.dispatcher, journal, metrics, clock=clock, reply_seconds=budget)
         self.endpoint = Endpoint(FakeLookup(), self.deliveries, metrics, clock=clock)
@@ -86,7 +86,7 @@ class History:
 async def remembering(folder: Path, *refreshes: FakeRefresh, budget: float = 4.0) -> AsyncIterator[History]:
     """A receiver with a history in this folder; at the end nothing of it is left running."""
     tasks = asyncio.all_tasks()
-    async with opened(folder, clock=SystemClock()) as journal:
+    async with opened(folder, clock=Clock()) as journal:
         history = History(folder, journal, refreshes, budget)
         await history.server.start()
         try:

@@ -5,6 +5,8 @@ import heapq
 import itertools
 from collections.abc import Callable
 
+from controller.runtime.clock import Clock
+
 SETTLE_ROUNDS = 25
 """Turns of the event loop after each timer: enough for a woken task to reach its next wait."""
 
@@ -21,7 +23,7 @@ class FakeTimer:
         self.callback = None
 
 
-class FakeClock:
+class FakeClock(Clock):
     """A Clock moved by ``advance``; nothing ever happens on it by itself.
 
     ``monotonic`` and ``time`` start at unlike numbers, so that code which mixes them up shows it.

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
-from controller.runtime.clock import Clock, SystemClock
+from controller.runtime.clock import Clock
 from webhook.arrival import Arrival
 from webhook.journal.file import JournalFile
 from webhook.journal.journal import HistoryLimits, Journal
@@ -16,7 +16,7 @@ from webhook.journal.statements import End, row_of
 NOW = 1_800_000_000.0
 
 
-class StoppedClock(SystemClock):
+class StoppedClock(Clock):
     """A time of day that stands still; timers run."""
 
     def time(self) -> float:

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from controller.runtime.clock import SystemClock
+from controller.runtime.clock import Clock
 from tests.support.fakes import (
     FakeDispatcher,
     FakeJournal,
@@ -68,7 +68,7 @@ class Site:
         self.dispatcher = FakeDispatcher(*refreshes)
         self.journal = FakeJournal()
         self.metrics = FakeWebhookMetrics()
-        clock = SystemClock()
+        clock = Clock()
         self.deliveries = Deliveries(
             self.dispatcher, self.journal, self.metrics, clock=clock, reply_seconds=reply_seconds
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from controller.runtime.clock import Clock, SystemClock
+from controller.runtime.clock import Clock
 from webhook.limits import TLS_FILE, TLS_POLL_SECONDS
 
 log = structlog.get_logger()
@@ -40,7 +40,7 @@ class Certificate:
     def __init__(self, cert: str | Path, key: str | Path, *, clock: Clock | None = None) -> None:
         self._cert = Path(cert)
         self._key = Path(key)
-        self._clock = clock or SystemClock()
+        self._clock = clock or Clock()
         self._stamp = self._look()
         self._suspect: _Stamp | None = None
         """Files that could not be used at the last look: reported if the next look finds them unchanged."""

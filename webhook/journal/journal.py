@@ -25,7 +25,7 @@ from typing import NamedTuple, Self, TypeVar, Unpack
 import msgspec
 import structlog
 
-from controller.runtime.clock import Clock, SystemClock, Timer
+from controller.runtime.clock import Clock, Timer
 from webhook.arrival import Arrival
 from webhook.gate import project_of
 from webhook.journal.file import IN_MEMORY, HistoryLimits, JournalFile
@@ -111,7 +111,7 @@ class Journal:
 
         Raises JournalError for a folder that is missing, can't be written, or is used by another receiver.
         """
-        clock = clock or SystemClock()
+        clock = clock or Clock()
         limits = limits or (IN_MEMORY if folder is None else HistoryLimits())
         thread = DaemonThread("journal")
         loop = asyncio.get_running_loop()

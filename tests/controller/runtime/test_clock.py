@@ -2,7 +2,7 @@
 
 import asyncio
 
-from controller.runtime.clock import Clock, SystemClock
+from controller.runtime.clock import Clock
 from tests.support.clock import FakeClock
 
 
@@ -12,7 +12,7 @@ def _fail() -> None:
 
 async def test_the_system_clock_sleeps_and_calls_back() -> None:
     """The machine's clock lets time pass, and a cancelled timer stays silent."""
-    clock: Clock = SystemClock()
+    clock: Clock = Clock()
     before, called = clock.monotonic(), asyncio.Event()
     clock.call_later(0.001, called.set)
     clock.call_later(0.0, _fail).cancel()

@@ -7,7 +7,7 @@ import pytest
 from controller.cli.checks.findings import Level
 from controller.cli.checks.kargo import crds, judge_deployments, judge_pods, judge_version
 from controller.runtime.api.client import Client
-from controller.runtime.clock import SystemClock
+from controller.runtime.clock import Clock
 from tests.support.apiserver import ApiServer, html
 
 
@@ -89,7 +89,7 @@ def test_pods(pods: list[dict[str, Any]], levels: list[Level]) -> None:
 async def test_a_cluster_without_kargo() -> None:
     """Each kind that is missing is named; only what all depends on is an error."""
     async with ApiServer(html(404)) as server:
-        client = Client(server.configuration(), clock=SystemClock())
+        client = Client(server.configuration(), clock=Clock())
         try:
             found, usable = await crds(client)
         finally:
