@@ -35,33 +35,22 @@ log = structlog.get_logger()
 
 
 class _Watch:
-    """One Secret being watched: its informer's handler, and its turns to open a watch."""
+    """One Secret being watched: its informer's handler."""
 
-    def __init__(self, ref: SecretRef, places: asyncio.Semaphore, changed: Callable[[], None]) -> None:
+    def __init__(self, ref: SecretRef, changed: Callable[[], None]) -> None:
         self.ref = ref
-        self.places = places
         self.changed = changed
         self.informer: Informer[Secret]
         self.task: asyncio.Task[None] | None = None
-        self.turn: WatchTurn
+        self.listing: WatchTurn
         """Held until the first list was answered."""
+        self.opening: WatchTurn
+        """Held while the watch is being opened."""
         self.tried = asyncio.get_running_loop().create_future()
         """Done once the first list was answered, by the Secret or by a failure, or never will be."""
-        self.opened = False
         self.problem = ""
         self.asked = 0.0
         """When it was refused first, or tried again last (monotonic seconds)."""
-
-    async def acquire(self) -> None:
-        """Wait for a place to open the watch."""
-        self.opened = False
-        await self.places.acquire()
-
-    def release(self) -> None:
-        """Give the place back: the watch is open."""
-        self.places.release()
-        self.opened = True
-        self.changed()
 
     def _pass_on(self, *_: Secret) -> None:
         self.changed()
@@ -104,8 +93,9 @@ class SecretWatches:
     def follow(self, ref: SecretRef) -> None:
         """Begin to watch a Secret."""
         namespace, name = ref
-        watch = self._watches[ref] = _Watch(ref, self._places, partial(self.changed, ref))
-        watch.turn = WatchTurn(self._start_places if self._starting else self._places, self.clock)
+        watch = self._watches[ref] = _Watch(ref, partial(self.changed, ref))
+        watch.listing = WatchTurn(self._start_places if self._starting else self._places, self.clock)
+        watch.opening = WatchTurn(self._places, self.clock, watch.changed)
         watch.informer = Informer(
             self.client,
             SECRETS,
@@ -117,7 +107,7 @@ class SecretWatches:
             forbidden_retry=FORBIDDEN_RETRY,
             idle_seconds=IDLE_SECONDS,
             throttle=partial(self._try_again, watch),
-            turns=watch,
+            turn=watch.opening,
             on_error=partial(self._failed, watch),
             on_recovered=partial(self._recovered, watch),
             on_caught_up=partial(self._read, watch),
@@ -140,7 +130,9 @@ class SecretWatches:
         watch = self._watches[ref]
         if not watch.informer.has_synced:
             return SecretState(known=False, problem=watch.problem)
-        return SecretState(True, watch.informer.store.get(*ref), watch.problem, settling=not watch.opened)
+        return SecretState(
+            True, watch.informer.store.get(*ref), watch.problem, settling=not watch.opening.over
+        )
 
     async def wait_tried(self) -> None:
         """Return when each Secret followed now was read, or refused, once: the end of the start.
@@ -169,7 +161,7 @@ class SecretWatches:
 
     async def _run(self, watch: _Watch) -> None:
         """Run one informer; the first list waits for its turn."""
-        await watch.turn.begin()
+        await watch.listing.begin()
         try:
             while self._unpaced:  # somebody's list was refused, so ours may be too
                 self._unpaced -= 1
@@ -186,7 +178,7 @@ class SecretWatches:
         watch.asked = self.clock.monotonic()
 
     def _tried(self, watch: _Watch) -> None:
-        watch.turn.end()
+        watch.listing.end()
         if not watch.tried.done():
             watch.tried.set_result(None)
 

@@ -34,7 +34,7 @@ from controller.runtime.informer.mirror import Decode, Handler, Mirror
 from controller.runtime.informer.observer import WATCH_RESTART_REASONS, InformerObserver
 from controller.runtime.informer.reflector import Failure
 from controller.runtime.informer.store import Store, Stored
-from controller.runtime.informer.watch_turns import Turns, WatchTurn
+from controller.runtime.informer.watch_turns import WatchTurn
 
 __all__ = ["WATCH_RESTART_REASONS", "Decode", "ForbiddenRetry", "Handler", "Informer", "InformerObserver"]
 
@@ -77,8 +77,8 @@ class Informer(Generic[T]):
     idle_seconds: float = IDLE_SECONDS
     throttle: Callable[[], Awaitable[None]] | None = None
     """Is awaited before each list that follows a 403; informers may share one."""
-    turns: Turns | None = None
-    """One is held while a watch is being opened; informers may share them."""
+    turn: WatchTurn | None = None
+    """Is taken to open a watch; informers may share places."""
     on_error: Callable[[ApiError], None] | None = None
     """Is called when listing begins to fail, and again only when it fails in another way (another class or
     status). Without it the informer logs that itself. A watch that breaks is no such error: it goes on from
@@ -91,7 +91,7 @@ class Informer(Generic[T]):
 
     def __post_init__(self) -> None:
         self._scope: dict[str, Any] = {"namespace": self.namespace, "field_selector": self.field_selector}
-        self._watch_turn = WatchTurn(self.turns, self.clock)
+        self._turn = self.turn or WatchTurn(None, self.clock)
         self._errors = ErrorReporter(self._bound_log, self.on_error, self.on_recovered)
         self._delays = InformerDelays(self.forbidden_retry, self.rng)
         self._mirror: Mirror[T] = Mirror(self.decode, kind=self.kind, quarantined=self.observer.quarantined)
@@ -193,7 +193,7 @@ class Informer(Generic[T]):
     # Watching
 
     async def _watch(self, version: str) -> reflector.WatchEnded:
-        await self._watch_turn.begin()
+        await self._turn.begin()
         started = self.clock.monotonic()
         ended: ApiError | None = None
         try:
@@ -213,7 +213,7 @@ class Informer(Generic[T]):
             if isinstance(error, Forbidden):  # others pass; a right must be reported missing
                 self._errors.failed("watch", error, stored=len(self.store))
         finally:
-            self._watch_turn.end()
+            self._turn.end()
         self._freshness.broken()
         self._error = ended
         lived = self.clock.monotonic() - started
@@ -255,7 +255,7 @@ class Informer(Generic[T]):
             self._state, _ = reflector.step(self._state, reflector.Advanced(version, event))
 
     def _opened(self) -> None:
-        self._watch_turn.end()
+        self._turn.end()
         self._errors.worked("watch")
         self._freshness.opened()
 

@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from controller.runtime.api.errors import ApiError, Forbidden
 from controller.runtime.informer.informer import ABSENCE_SECONDS, ForbiddenRetry
+from controller.runtime.informer.watch_turns import WatchTurn
 from tests.controller.runtime.informer.informing import informing
 from tests.support.apiserver import (
     ApiServer,
@@ -18,6 +19,7 @@ from tests.support.apiserver import (
     warehouse,
     watch,
 )
+from tests.support.clock import FakeClock
 
 A1, A2, B1 = warehouse("a", "1", value=1), warehouse("a", "2", value=2), warehouse("b", "1", value=1)
 
@@ -148,7 +150,7 @@ async def test_a_missing_right_to_watch_is_told_once_though_lists_work() -> None
 async def test_a_watch_is_opened_in_turn_and_gives_the_turn_back(script: Script) -> None:
     """Listing needs no turn; once the watch is accepted, or has failed, the next may be opened."""
     turns = asyncio.Semaphore(0)
-    async with informing(ApiServer(page([A1]), script, watch()), turns=turns) as it:
+    async with informing(ApiServer(page([A1]), script, watch()), turn=WatchTurn(turns, FakeClock())) as it:
         await it.until(lambda: it.informer.has_synced)
         await asyncio.sleep(0.02)
         assert it.server.verbs == ["list"]

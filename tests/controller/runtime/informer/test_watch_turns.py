@@ -1,23 +1,26 @@
 """An informer's turn to open a watch."""
 
 import asyncio
+from typing import Literal
 
 from controller.runtime.informer.watch_turns import HELD_SECONDS, WatchTurn
 from tests.support.clock import FakeClock
 
 
-class OneTurn:
+class OneTurn(asyncio.Semaphore):
     """A single turn."""
 
     def __init__(self) -> None:
+        super().__init__(1)
         self.free = 1
         self.given = asyncio.Event()
 
-    async def acquire(self) -> None:
+    async def acquire(self) -> Literal[True]:
         while not self.free:
             self.given.clear()
             await self.given.wait()
         self.free -= 1
+        return True
 
     def release(self) -> None:
         self.free += 1
