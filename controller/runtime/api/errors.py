@@ -19,6 +19,7 @@ Errors differ by class, status and reason, never only by their text. No message 
 
 import email.utils
 import http
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import msgspec
@@ -36,30 +37,21 @@ class ConfigurationError(Exception):
     """The configuration for reaching a cluster is missing or unusable; the message is one line."""
 
 
+@dataclass(eq=False)
 class ApiError(Exception):
     """A request to the Kubernetes API failed."""
 
+    message: str
+    _: KW_ONLY
+    verb: str
+    """``list``, ``watch``, ``get``, ``patch``, ``create`` or ``delete``."""
+    resource: str
+    """``plural.group``, or ``plural`` for the core group; a subresource follows after a slash."""
+    namespace: str | None = None
+    """None for all namespaces and for cluster-scoped objects."""
+    name: str | None = None
     retry_after: float | None = None
     """Seconds the server asks to wait, never negative; None if it does not ask, or did not answer."""
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        verb: str,
-        resource: str,
-        namespace: str | None = None,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.verb = verb
-        """``list``, ``watch``, ``get``, ``patch``, ``create`` or ``delete``."""
-        self.resource = resource
-        """``plural.group``, or ``plural`` for the core group; a subresource follows after a slash."""
-        self.namespace = namespace
-        """None for all namespaces and for cluster-scoped objects."""
-        self.name = name
 
     def __str__(self) -> str:
         what = f"{self.resource} {self.name}" if self.name else self.resource
@@ -83,30 +75,19 @@ class ResponseTooLarge(MalformedResponse):
     """The answer, or one line of a watch, is larger than the client's limit."""
 
 
+@dataclass(eq=False)
 class StatusError(ApiError):
     """The API server (or a proxy before it) answered with an error."""
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int,
-        reason: str = "",
-        retry_after: float | None = None,
-        details_name: str = "",
-        causes: tuple[str, ...] = (),
-        **request: Any,
-    ) -> None:
-        super().__init__(message, **request)
-        self.status = status
-        """The HTTP status, or the code of an ERROR event in a watch."""
-        self.reason = reason
-        """metav1.StatusReason, such as ``AlreadyExists``; from a proxy, the phrase of its HTTP status."""
-        self.retry_after = retry_after
-        self.details_name = details_name
-        """Name of the object that the Status is about; empty if it names none."""
-        self.causes = causes
-        """Reasons of the Status' causes (metav1.CauseType), such as ``NamespaceTerminating``."""
+    _: KW_ONLY
+    status: int
+    """The HTTP status, or the code of an ERROR event in a watch."""
+    reason: str = ""
+    """metav1.StatusReason, such as ``AlreadyExists``; from a proxy, the phrase of its HTTP status."""
+    details_name: str = ""
+    """Name of the object that the Status is about; empty if it names none."""
+    causes: tuple[str, ...] = ()
+    """Reasons of the Status' causes (metav1.CauseType), such as ``NamespaceTerminating``."""
 
     def __str__(self) -> str:
         return f"{super().__str__()} ({self.status} {self.reason})"
