@@ -9,6 +9,7 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -90,40 +91,25 @@ class _TlsStream(SenderStream, iostream.SSLIOStream):
     pass
 
 
+@dataclass(eq=False)
 class Listener:
-    """Accepts connections on one address from ``open`` to ``close``.
+    """Accepts connections on one address from ``open`` to ``close``."""
 
-    ``on_stream`` gets each new stream and the peer's address, and may close it.
-    """
-
-    def __init__(
-        self,
-        address: str,
-        port: int,
-        on_stream: Callable[[iostream.IOStream, Any], None],
-        refusal: Refusal,
-        *,
-        limits: Limits,
-        certificate: Certificate | None = None,
-    ) -> None:
-        self._address = address
-        self._port = port
-        self._on_stream = on_stream
-        self._refusal = refusal
-        self._limits = limits
-        self._certificate = certificate
-        self._socket: socket.socket | None = None
-        self._pause: asyncio.TimerHandle | None = None
-
-    @property
-    def port(self) -> int:
-        """The port that is bound: the one asked for, or the kernel's choice if that was 0."""
-        return self._port
+    address: str
+    port: int
+    """The port that is asked for, then the one that is bound: the kernel's choice if that was 0."""
+    on_stream: Callable[[iostream.IOStream, Any], None]
+    """Gets each new stream and the peer's address, and may close it."""
+    refusal: Refusal
+    limits: Limits
+    certificate: Certificate | None = None
+    _socket: socket.socket | None = field(default=None, init=False)
+    _pause: asyncio.TimerHandle | None = field(default=None, init=False)
 
     def open(self) -> None:
         """Bind and begin to accept. Raises ServerError."""
-        self._socket = bind(self._address, self._port, self._limits.backlog)
-        self._port = int(self._socket.getsockname()[1])
+        self._socket = bind(self.address, self.port, self.limits.backlog)
+        self.port = int(self._socket.getsockname()[1])
         self._watch(self._socket)
 
     def close(self) -> None:
@@ -131,7 +117,7 @@ class Listener:
         listening, self._socket = self._socket, None
         if listening is None:
             return
-        for _ in range(self._limits.backlog):
+        for _ in range(self.limits.backlog):
             if not self._accept_one(listening):
                 break
         if self._pause is not None:
@@ -143,7 +129,7 @@ class Listener:
         asyncio.get_running_loop().add_reader(listening, self._accept, listening)
 
     def _accept(self, listening: socket.socket) -> None:
-        for _ in range(self._limits.accepts):
+        for _ in range(self.limits.accepts):
             if not self._accept_one(listening):
                 return
 
@@ -164,21 +150,21 @@ class Listener:
         except (OSError, ValueError):  # reset before it was wrapped (ssl.SSLError is an OSError)
             connection.close()
             return True
-        self._on_stream(stream, peer)
+        self.on_stream(stream, peer)
         return True
 
     def _stream(self, connection: socket.socket) -> iostream.IOStream:
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream: SenderStream
-        if self._certificate is None:
+        if self.certificate is None:
             stream = SenderStream(connection, max_buffer_size=BUFFER, read_chunk_size=READ_CHUNK)
         else:
-            wrapped = self._certificate.context.wrap_socket(
+            wrapped = self.certificate.context.wrap_socket(
                 connection, server_side=True, do_handshake_on_connect=False
             )
             stream = _TlsStream(wrapped, max_buffer_size=BUFFER, read_chunk_size=READ_CHUNK)
-        stream.refusal = self._refusal
+        stream.refusal = self.refusal
         return stream
 
     def _take_a_break(self, listening: socket.socket) -> None:
