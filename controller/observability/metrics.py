@@ -13,8 +13,8 @@ from itertools import product
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from controller.observability.callback_counter import CallbackCounter
-from controller.runtime.informer.observer import WATCH_RESTART_REASONS, InformerObserver
-from controller.runtime.queue.observer import QueueObserver
+from controller.runtime.informer.failures import WATCH_RESTART_REASONS, InformerObserver
+from controller.runtime.queue.workqueue import QueueObserver
 
 PREFIX = "kargo_azure_receiver"
 

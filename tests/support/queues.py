@@ -3,8 +3,7 @@
 import random
 
 from controller.runtime.queue.flows import Flow
-from controller.runtime.queue.observer import QueueObserver
-from controller.runtime.queue.workqueue import ONE_FLOW, WorkQueue
+from controller.runtime.queue.workqueue import ONE_FLOW, QueueObserver, WorkQueue
 from tests.support.clock import FakeClock
 
 

@@ -26,12 +26,11 @@ from controller.runtime.api.wire import parse_event, parse_version
 from controller.runtime.clock import Clock
 from controller.runtime.informer import reflector
 from controller.runtime.informer.error_reporter import ErrorReporter
-from controller.runtime.informer.failures import classify
+from controller.runtime.informer.failures import WATCH_RESTART_REASONS, InformerObserver, classify
 from controller.runtime.informer.freshness import Freshness
 from controller.runtime.informer.informer_delays import ForbiddenRetry, InformerDelays
 from controller.runtime.informer.lister import Lister
 from controller.runtime.informer.mirror import Decode, Handler, Mirror
-from controller.runtime.informer.observer import WATCH_RESTART_REASONS, InformerObserver
 from controller.runtime.informer.reflector import Failure
 from controller.runtime.informer.store import Store, Stored
 from controller.runtime.informer.watch_turns import WatchTurn

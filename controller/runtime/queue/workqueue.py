@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import random
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -27,7 +27,6 @@ from controller.runtime.backoff import retry_delay
 from controller.runtime.clock import Clock, Timer
 from controller.runtime.queue.delays import Delays
 from controller.runtime.queue.flows import Flow, Flows
-from controller.runtime.queue.observer import QueueObserver
 
 K = TypeVar("K", bound=Hashable)
 
@@ -35,6 +34,28 @@ ONE_FLOW: Flow = ("",)
 """For queues that need no turns: every key is in this flow."""
 DUE_AT_ONCE = 500
 """Delayed keys moved per timer call: 100,000 may be due together, and others want the event loop too."""
+
+
+def _ignore(*unused: float) -> None:
+    """Count nothing."""
+
+
+@dataclass(frozen=True)
+class QueueObserver:
+    """What client-go's ``workqueue_*`` metrics count; times are in seconds.
+
+    The gauges are read when they are scraped: ``workqueue_depth`` is ``len(queue)``, and see
+    ``WorkQueue.unfinished_seconds`` and ``WorkQueue.longest_running_seconds``.
+    """
+
+    added: Callable[[], None] = _ignore
+    """A key is asked for and due (``workqueue_adds_total``); asked for again before it runs: no count."""
+    started: Callable[[float], None] = _ignore
+    """A worker got a key that had waited so long (``workqueue_queue_duration_seconds``)."""
+    finished: Callable[[float], None] = _ignore
+    """A worker was done with a key after so long (``workqueue_work_duration_seconds``)."""
+    retried: Callable[[], None] = _ignore
+    """A key went into backoff (``workqueue_retries_total``)."""
 
 
 class ShutDown(Exception):  # noqa: N818 - an end, not an error
