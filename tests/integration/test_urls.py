@@ -1,6 +1,7 @@
 """``kargo-azure-receiver urls``: what an operator gets to see, with which rights."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -38,16 +39,24 @@ def test_a_table_shows_urls_and_problems(
     mixed: Project, control_plane: ControlPlane, start_receiver: ReceiverFactory
 ) -> None:
     """With the base URL found in status; a problem makes the exit code 1."""
-    start_receiver(base_url=BASE_URL)
+    receiver = start_receiver(base_url=BASE_URL)
     eventually(lambda: entries(mixed.config()))
-    done = urls(control_plane.kubeconfig, "-n", mixed.name)
-    assert (done.returncode, done.stderr) == (1, "")
-    header, good, lost = done.stdout.splitlines()
-    assert header.split() == ["NAMESPACE", "RECEIVER", "URL", "PROBLEM"]
-    assert good.split() == [mixed.name, "azure", f"{BASE_URL}{mixed.path}"]
-    assert lost.split(maxsplit=2) == [
+    assert receiver.post(mixed.path, b"{}").status == 400
+    peers = f"--peers=127.0.0.1:{receiver.admin_port}"
+
+    def answered() -> list[list[str]] | None:
+        done = urls(control_plane.kubeconfig, "-n", mixed.name, peers)
+        assert (done.returncode, done.stderr) == (1, "")
+        found = [re.split("  +", line) for line in done.stdout.splitlines()]
+        return found if "ago: 400" in done.stdout else None  # the history writes it within a second
+
+    header, good, lost = eventually(answered, 10) or []
+    assert header == ["NAMESPACE", "RECEIVER", "URL", "LAST DELIVERY", "PROBLEM"]
+    assert good[:3] == [mixed.name, "azure", f"{BASE_URL}{mixed.path}"]
+    assert lost == [
         mixed.name,
         "lost",
+        "none kept",
         f'Secret "lost-secret" in namespace "{mixed.name}" does not exist',
     ]
 
@@ -69,6 +78,8 @@ def test_json_holds_the_same_and_needs_no_receiver_with_a_base_url(
         "receiver": "azure",
         "url": f"{BASE_URL}{mixed.path}",
         "problem": "",
+        "lastDelivery": None,
+        "lastDeliveryKnownBy": [],
     }
     assert rows[mixed.name, "lost"]["url"] == ""
     assert "does not exist" in rows[mixed.name, "lost"]["problem"]
@@ -99,9 +110,10 @@ def test_a_missing_right_to_secrets_is_said_beside_the_receiver(
     """Who may read the configs but not a Project's Secrets gets a listing that says so."""
     project = new_project(secret=GOOD).create(bound=False)
     done = urls(receiver_kubeconfig, "-n", project.name, f"--base-url={BASE_URL}")
-    assert (done.returncode, done.stderr) == (1, "")
-    *row, problem = done.stdout.splitlines()[1].split(maxsplit=2)
-    assert row == [project.name, "azure"]
+    assert done.returncode == 1
+    assert done.stderr.startswith("last deliveries are not known: run this in a receiver's Pod")
+    *row, problem = re.split("  +", done.stdout.splitlines()[1])
+    assert row == [project.name, "azure", "not known"]
     where = f'Secret "azure-secret" in namespace "{project.name}"'
     assert problem == f"{where} can't be read: you lack the right to get secrets there"
 

@@ -110,7 +110,7 @@ async def test_replicas_are_merged() -> None:
     """Deliveries of both by time; receivers once, with the worst state and who sees it; counts added."""
     ours, theirs = (
         FakeHistory(delivery(0), delivery(2)),
-        FakeHistory(delivery(1), delivery(3, outcome="rejected", code=202)),
+        FakeHistory(delivery(3, outcome="rejected", code=202), delivery(1)),
     )
     pending = FakeProgram(ReceiverState("kargo-demo/azure", "pending", "was not read yet"))
     async with served(pending, theirs) as other:
@@ -123,6 +123,7 @@ async def test_replicas_are_merged() -> None:
         assert (row.state, row.problem) == ("pending", "was not read yet")
         assert [each.rpartition(": ")[2] for each in row.differs] == ["served", "pending"]
         assert row.summary.answers == {"200": 3, "202": 1}
+        assert (row.summary.last_delivery, row.summary.last_code) == (seen.latest[0].received, 200)
         page = await fleet.deliveries(Query(limit=3))
         assert [each.id for each in page.rows] == ["d-00000", "d-00001", "d-00002"]
         assert page.more
