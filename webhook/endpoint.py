@@ -6,6 +6,7 @@ compared here and goes nowhere else.
 
 import itertools
 import random
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import structlog
@@ -77,29 +78,23 @@ def declared_length(headers: HTTPHeaders) -> int:
     return int(text) if text.isascii() and text.isdigit() else 0
 
 
+@dataclass(eq=False)
 class Endpoint:
     """Decides of each request whether it may come in and what comes of it."""
 
-    def __init__(
-        self,
-        receivers: ReceiverLookup,
-        deliveries: Deliveries,
-        metrics: WebhookMetrics,
-        *,
-        clock: Clock,
-        limits: Limits | None = None,
-    ) -> None:
-        self.clock = clock
-        self.limits = limits or Limits()
-        self.deliveries = deliveries
-        self.metrics = metrics
+    receivers: ReceiverLookup
+    deliveries: Deliveries
+    metrics: WebhookMetrics
+    clock: Clock
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
         self.gate = Gate(self.limits)
         retry = self.limits.retry_after
         self.too_large = answers.too_large(self.limits.body)
         self.overloaded = answers.unavailable("too much is in progress", retry)
         self._stopping = answers.unavailable("the server is shutting down", retry)
         self._not_yet = answers.unavailable("the receiver's Secret is not known yet", retry)
-        self._receivers = receivers
 
     def arrived(self) -> Arrival:
         """Return a new arrival, of which nothing is known yet: its reply budget begins."""
@@ -108,7 +103,7 @@ class Endpoint:
     def check(self, arrival: Arrival, method: str, target: str, headers: HTTPHeaders) -> Answer | None:
         """Return the refusal, or an answer that needs no body; None once the gate has counted the request."""
         digest = path_digest(target)
-        receiver = None if digest is None else self._receivers.find(digest)
+        receiver = None if digest is None else self.receivers.find(digest)
         if receiver is None:
             return self._elsewhere(arrival, method, target, digest)
         arrival.receiver = receiver.name
@@ -221,7 +216,7 @@ class Endpoint:
 
     def _elsewhere(self, arrival: Arrival, method: str, target: str, digest: str | None) -> Answer:
         """Answer a request to no receiver that is being served."""
-        expected = None if digest is None else self._receivers.expected(digest)
+        expected = None if digest is None else self.receivers.expected(digest)
         if expected is not None:
             arrival.receiver = expected
             return self._not_yet

@@ -72,7 +72,9 @@ class Site:
         self.deliveries = Deliveries(
             self.dispatcher, self.journal, self.metrics, clock=clock, reply_seconds=reply_seconds
         )
-        self.endpoint = Endpoint(self.lookup, self.deliveries, self.metrics, clock=clock, limits=limits)
+        self.endpoint = Endpoint(
+            self.lookup, self.deliveries, self.metrics, clock=clock, limits=limits or Limits()
+        )
         self.server = WebhookServer(self.endpoint, address="127.0.0.1", port=port, certificate=certificate)
 
     @property

@@ -87,7 +87,9 @@ class World:
         self.dispatcher = FakeDispatcher()
         self.journal = FakeJournal()
         deliveries = Deliveries(self.dispatcher, self.journal, self.metrics, clock=clock)
-        self.endpoint = Endpoint(self.lookup, deliveries, self.metrics, clock=clock, limits=limits)
+        self.endpoint = Endpoint(
+            self.lookup, deliveries, self.metrics, clock=clock, limits=limits or Limits()
+        )
 
     def check(self, method: str = "POST", path: str = PATH, **headers: str) -> Answer | None:
         named = HTTPHeaders({name.replace("_", "-"): value for name, value in headers.items()})

@@ -75,6 +75,7 @@ class _Run:
     """When the first of them did."""
 
 
+@dataclass(eq=False)
 class WorkQueue(Generic[K]):
     """Keys to reconcile. A flow is a path (see ``flows``); those of one queue have the same length.
 
@@ -83,19 +84,14 @@ class WorkQueue(Generic[K]):
     nothing is delayed and no worker sleeps.
     """
 
-    def __init__(
-        self,
-        name: str,
-        clock: Clock,
-        *,
-        observer: QueueObserver | None = None,
-        rng: random.Random | None = None,
-    ) -> None:
-        self.name = name
-        self._now = clock.monotonic
-        self._clock = clock
-        self._observer = observer or QueueObserver()
-        self._rng = rng or random.Random()  # noqa: S311 - spreads retries out, guards nothing
+    name: str
+    clock: Clock
+    observer: QueueObserver = field(default_factory=QueueObserver)
+    rng: random.Random = field(default_factory=random.Random)
+    """Spreads retries out."""
+
+    def __post_init__(self) -> None:
+        self._now = self.clock.monotonic
         self._waiting: Flows[K] = Flows()
         self._delays: Delays[K] = Delays()
         self._processing: dict[K, _Run] = {}
@@ -155,7 +151,7 @@ class WorkQueue(Generic[K]):
         key, flows, since = self._waiting.take()
         now = self._now()
         self._processing[key] = _Run(flows, now)
-        self._observer.started(now - since)
+        self.observer.started(now - since)
         return key
 
     def done(self, key: K, *, after: float | None = None, pause: float = 0.0) -> None:
@@ -188,11 +184,11 @@ class WorkQueue(Generic[K]):
         run = self._end(key)
         if run is None:
             return
-        self._observer.retried()
+        self.observer.retried()
         if self._shut_down:
             return
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        delay = retry_delay(failures, rng=self._rng) if after is None else after
+        delay = retry_delay(failures, rng=self.rng) if after is None else after
         self._delay(key, delay, (*run.flows, *run.again), held=True)
 
     def shut_down(self) -> None:
@@ -243,18 +239,18 @@ class WorkQueue(Generic[K]):
         if run is not None:
             if not run.again:
                 run.asked = now
-                self._observer.added()
+                self.observer.added()
             run.again.update(dict.fromkeys(flows))
             return
         for flow in flows:
             if self._waiting.put(key, flow, now):
-                self._observer.added()
+                self.observer.added()
                 self._wake()
 
     def _end(self, key: K) -> _Run | None:
         run = self._processing.pop(key, None)
         if run is not None:
-            self._observer.finished(self._now() - run.started)
+            self.observer.finished(self._now() - run.started)
         return run
 
     def _wake(self) -> None:
@@ -275,7 +271,7 @@ class WorkQueue(Generic[K]):
         if self._timer is not None:
             self._timer.cancel()
         self._timer_due = due
-        self._timer = self._clock.call_later(max(0.0, due - self._now()), self._move_due)
+        self._timer = self.clock.call_later(max(0.0, due - self._now()), self._move_due)
 
     def _move_due(self) -> None:
         self._timer = None
