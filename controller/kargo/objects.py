@@ -41,6 +41,26 @@ class Target(NamedTuple):
     name: str
 
 
+class Refreshable(msgspec.Struct, gc=False):
+    """What is kept of every object that can be refreshed."""
+
+    target: Target
+    uid: str
+    version: str
+    keys: tuple[str, ...]
+    """The distinct keys of the index under which events find it."""
+
+    @property
+    def namespace(self) -> str:
+        """Its Project."""
+        return self.target.namespace
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.target.name
+
+
 class Annotations(msgspec.Struct):
     """The one annotation that is read."""
 

@@ -7,29 +7,13 @@ from typing import Any
 
 import msgspec
 
-from controller.kargo.objects import Known, Metadata, Target, decode_parts, field
+from controller.kargo.objects import Known, Metadata, Refreshable, Target, decode_parts, field
 from controller.repositories.keys import pull_request_key
 from controller.runtime.api.wire import decode
 
 
-class Promotion(msgspec.Struct, gc=False):
-    """What is kept of a running Promotion that waits on pull requests."""
-
-    target: Target
-    uid: str
-    version: str
-    keys: tuple[str, ...]
-    """The distinct index keys of the pull requests that its current or earlier steps wait on."""
-
-    @property
-    def namespace(self) -> str:
-        """Its Project."""
-        return self.target.namespace
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self.target.name
+class Promotion(Refreshable, gc=False):
+    """What is kept of a running Promotion; ``keys`` are of the pull requests that its steps wait on."""
 
 
 class _PromotionPhase(msgspec.Struct):

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from controller.kargo.objects import Known, Metadata, Target, decode_parts, field
+from controller.kargo.objects import Known, Metadata, Refreshable, Target, decode_parts, field
 from controller.repositories.azure import KEY_PREFIX
 from controller.repositories.keys import subscription_key
 from controller.runtime.api.wire import decode
@@ -18,14 +18,12 @@ UNREADABLE = f"{KEY_PREFIX}unreadable"
 """The key of Warehouses of which not all subscriptions could be read: no event comes to it."""
 
 
-class Warehouse(msgspec.Struct, gc=False):
-    """What is kept of a Warehouse: about 0.7 KB."""
+class Warehouse(Refreshable, gc=False):
+    """What is kept of a Warehouse: about 0.7 KB.
 
-    target: Target
-    uid: str
-    version: str
-    keys: tuple[str, ...]
-    """The distinct index keys of its subscriptions; ``UNREADABLE`` among them if one could not be read."""
+    ``keys`` are its subscriptions', and ``UNREADABLE`` if one could not be read.
+    """
+
     fingerprint: int
     """Hash of the subscriptions' JSON: an update that leaves it as it was keeps ``keys`` as they were."""
     requested: str
@@ -34,16 +32,6 @@ class Warehouse(msgspec.Struct, gc=False):
     """While that is so: what Kargo has handled last; else empty."""
     refreshed: float = 0.0
     """Unix time in seconds that the refresh annotation names; 0 if there is none."""
-
-    @property
-    def namespace(self) -> str:
-        """Its Project."""
-        return self.target.namespace
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self.target.name
 
 
 class _WarehouseSpec(msgspec.Struct):
