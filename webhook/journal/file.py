@@ -152,13 +152,24 @@ class JournalFile:
 
         ``alive`` is a sign of life to be written; ``now`` is Unix time.
         """
-        try:
-            self._write(rows, ends, alive, now, notices)
-        except sqlite3.DatabaseError as error:
-            if primary_code(error) not in schema.CORRUPT:
-                raise
-            self._begin_anew(now, "corrupt", str(error))
-            self._write(rows, ends, alive, now, notices)
+        for last in (False, True):
+            database = self._connect(now)
+            try:
+                with _transaction(database):
+                    recorded = database.executemany(RECORD, rows).rowcount
+                    finished = database.executemany(FINISH, ends).rowcount
+                    if alive is not None:
+                        database.execute(ALIVE, (alive,))
+                    noted = database.executemany(NOTE, notices).rowcount
+                    gone, unnoted = self._trim(database, finished, noted, now)
+                break
+            except sqlite3.DatabaseError as error:
+                if last or primary_code(error) not in schema.CORRUPT:
+                    raise
+                self._begin_anew(now, "corrupt", str(error))
+        self._notices += noted - unnoted
+        self.pending += recorded - finished
+        self.finished += finished - gone
 
     def resumable(self, after: int, since: float, now: float) -> list[Resumable]:
         """Return a slice of what earlier processes left, the oldest first; nothing if that was all.
@@ -225,26 +236,6 @@ class JournalFile:
         if self._path is not None:
             kept_as = schema.move_aside(self._path, why, now, self._limits.bytes // 4)
         log.error("journal_moved_aside", why=why, error=error, kept_as=kept_as and str(kept_as))
-
-    def _write(
-        self,
-        rows: Sequence[Row],
-        ends: Sequence[End],
-        alive: float | None,
-        now: float,
-        notices: Sequence[Notice],
-    ) -> None:
-        database = self._connect(now)
-        with _transaction(database):
-            recorded = database.executemany(RECORD, rows).rowcount
-            finished = database.executemany(FINISH, ends).rowcount
-            if alive is not None:
-                database.execute(ALIVE, (alive,))
-            noted = database.executemany(NOTE, notices).rowcount
-            gone, unnoted = self._trim(database, finished, noted, now)
-        self._notices += noted - unnoted
-        self.pending += recorded - finished
-        self.finished += finished - gone
 
     def _trim(self, database: sqlite3.Connection, more: int, noted: int, now: float) -> tuple[int, int]:
         """Remove the finished deliveries that are too many, and some that are too old; and notices alike.
