@@ -14,7 +14,10 @@ import pytest
 from e2e import kargo
 from e2e.controlplane import ControlPlane, ControlPlaneError, terminal
 from e2e.kargo.project import Project
+from e2e.tools import azurite
+from e2e.tools.azurite import Azurite
 from tests.support.aio import TEST_LIMIT, run
+from tests.support.event_queue import EventQueue
 from tests.support.receiver_process import RECEIVER_PATH, ReceiverFactory
 
 INTEGRATION = Path(__file__).parent / "integration"
@@ -102,6 +105,26 @@ def no_other_configs(control_plane: ControlPlane) -> Iterator[None]:
     control_plane.kubectl(*delete)
     yield
     control_plane.kubectl(*delete)
+
+
+@pytest.fixture(scope="session")
+def storage(announce: Callable[[str], None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """A running Azurite; tests are skipped where it can't be had."""
+    try:
+        command = azurite.ensure(announce)
+    except ControlPlaneError as error:
+        pytest.skip(f"no Azurite: {error}")
+    running = Azurite(command, tmp_path_factory.mktemp("azurite"))
+    running.start()
+    yield running
+    running.process.kill()
+
+
+@pytest.fixture
+def queue(storage: Azurite) -> Iterator[EventQueue]:
+    """An empty queue."""
+    with EventQueue(storage) as queue:
+        yield queue
 
 
 @pytest.fixture

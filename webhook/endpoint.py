@@ -126,6 +126,11 @@ class Endpoint:
 
     def act(self, arrival: Arrival, headers: HTTPHeaders, body: bytes) -> Answer | Delivery:
         """Return the answer to a body, or the delivery that has begun and will give one."""
+        answer = self.understand(arrival, headers, body)
+        return self.begin(arrival) if answer is None else answer
+
+    def understand(self, arrival: Arrival, headers: HTTPHeaders, body: bytes) -> Answer | None:
+        """Fill in what a body says; return the answer if it asks for no refresh, else None."""
         try:
             event = parse(
                 headers.get("Content-Type", ""),
@@ -148,7 +153,7 @@ class Endpoint:
             log.warning("events_unreadable", id=arrival.id, count=event.unreadable)
         arrival.subjects, arrival.delivery_count = event.subjects, event.delivery_count
         arrival.refs = event.refs
-        return self.begin(arrival)
+        return None
 
     def begin(self, arrival: Arrival) -> Answer | Delivery:
         """Begin a delivery whose subjects are known; return the refusal where there is no room for it."""

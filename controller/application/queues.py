@@ -8,7 +8,7 @@ from controller.observability.metrics import Metrics
 from controller.process.manager import Manager
 from controller.receivers.url import receiver_name
 from webhook.endpoint import Endpoint
-from webhook.queues.consumer import Consumer
+from webhook.queues.consumer import PAGE, Consumer
 from webhook.queues.ports import Queue, QueueSettingError
 
 
@@ -32,9 +32,10 @@ def open_queues(options: Settings) -> list[Queue]:
 def consumers(options: Settings, endpoint: Endpoint, metrics: Metrics) -> list[Consumer]:
     """Return a consumer for each queue; must be called on the event loop. Raises QueueSettingError.
 
-    Together they have at most as many messages in work as there are patches in flight, and one each.
+    Together they have at most a page of messages in flight for each patch that may be, and a page each. Just
+    as many messages as patches would leave little to share: 64 messages for 50 Warehouses are 50 patches.
     """
-    most = max(1, options.refresh_concurrency // max(1, len(options.queues)))
+    most = PAGE * max(1, options.refresh_concurrency // max(1, len(options.queues)))
     return [
         Consumer(queue, endpoint, metrics, owner=_owner(source.project), most=most)
         for source, queue in zip(options.queues, open_queues(options), strict=True)

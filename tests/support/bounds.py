@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from controller.cli.settings import DEFAULT_CONCURRENCY
 from webhook.limits import KIB, MIB, UNQUEUED_SECONDS, Limits, share
-from webhook.queues.consumer import MOST_DEQUEUES
+from webhook.queues.consumer import MOST_DEQUEUES, PAGE
 
 
 class Bound(NamedTuple):
@@ -49,9 +49,9 @@ def table(limits: Limits) -> list[Bound]:
         Bound("rest of a refused body", closed, each=f"{limits.discard // MIB} MiB"),
         Bound("time until an answer is read", closed, each=f"{limits.unread:.0f} s"),
         Bound(
-            "messages of queues in work",
+            "messages of queues in flight",
             "stay in the queue",
-            f"{DEFAULT_CONCURRENCY} (`--refresh-concurrency`)",
+            f"{PAGE * DEFAULT_CONCURRENCY:,} ({PAGE} for each of `--refresh-concurrency`)",
         ),
         Bound("dequeues of a message", "set aside in the queue's `…-poison`", each=f"{MOST_DEQUEUES}"),
     ]

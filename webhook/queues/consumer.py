@@ -1,13 +1,18 @@
 """Reads one queue: receives messages, has each carried out, and deletes it when nothing of it is outstanding.
 
-A message needs no journal: it stays in the queue, invisible, until everything it asks for is persisted. A
-process that dies leaves it, and it is visible again within ``VISIBILITY_SECONDS``; received twice does no
-harm.
+A message needs no journal: it stays in the queue, invisible, until everything it asks for is persisted by a
+patch that began after it was received. A process that dies leaves it, and it is visible again a little later;
+received twice does no harm.
+
+Messages are carried out in batches: all that one look at the queue gives begin together, those that ask
+for the same next to each other, and so share their Warehouses' patches (see ``Refresher``). So a full queue
+costs one or two patches of each Warehouse for a batch, however many messages ask for it.
 """
 
 import asyncio
 import functools
-import random
+import time
+from collections.abc import Coroutine
 from http import HTTPStatus
 from typing import Any
 
@@ -19,39 +24,39 @@ from webhook.answers import Answer
 from webhook.arrival import QUEUE, Arrival
 from webhook.delivery import Delivery
 from webhook.endpoint import Endpoint
+from webhook.limits import MIB, TURN_SECONDS
 from webhook.outcome import Outcome
 from webhook.payloads.reading import BadPayload
+from webhook.queues.health import DELETE, RECEIVE, SET_ASIDE, Health
+from webhook.queues.in_flight import InFlight
 from webhook.queues.message import body_of
-from webhook.queues.ports import Message, Queue, QueueFault, QueueMetrics, QueueRefused
+from webhook.queues.ports import Message, MessageLost, Queue, QueueFault, QueueMetrics
 from webhook.reporting import log_fault
 
-VISIBILITY_SECONDS = 30
-"""Seconds that a message is ours without renewal: a lost node's messages come back so soon."""
-LONG_VISIBILITY_SECONDS = 300
-"""The same where renewals are refused: longer than an API server is restarted, so that little is received in
-vain."""
-RENEWALS = 3
-"""Renewals within the time for which a message is ours: two may fail."""
 PAGE = 32
 """Messages of one request: the service gives no more."""
+BATCH_CHARACTERS = 8 * MIB
+"""Text of a batch: 2,000 messages are some 4 MB; a message may have 64 KB."""
+BATCH_SECONDS = 5.0
+"""For which a batch is collected at most while there is more and more."""
 MOST_DEQUEUES = 10
 """A message that was received so often without an end goes to the poison queue.
 
-An outage of the API server uses none of them up: what is in work is renewed, and nothing is received beyond
+An outage of the API server uses none of them up: what is in flight is renewed, and nothing is received beyond
 it. Where renewals are refused the count proves nothing, so nothing is poison by it.
 """
 POLL_SECONDS, IDLE_SECONDS = 1.0, 5.0
 """Seconds between two looks at a queue in which something was just now, and at one that is empty for long."""
-FAULT_SECONDS = 60.0
-"""Seconds between two attempts at most while requests fail."""
 FULL_SECONDS = 1.0
 """Seconds until a message is tried again whose Project is over its limits."""
+DELETIONS = 32
+"""Messages that are deleted or set aside at a time."""
 
 log = structlog.get_logger()
 
 
 class Consumer:
-    """Reads one queue until ``stop``; at most ``most`` messages are in work at a time."""
+    """Reads one queue until ``stop``; at most ``most`` messages are in flight at a time."""
 
     def __init__(
         self, queue: Queue, endpoint: Endpoint, metrics: QueueMetrics, *, owner: str, most: int
@@ -66,171 +71,152 @@ class Consumer:
         self._receiver = f"{owner}/{queue.name}"
         self._most = most
         self._clock = endpoint.clock
-        self._work: set[asyncio.Task[None]] = set()
-        self._messages: dict[str, Message] = {}
-        """Those in work by id, each with its newest receipt."""
-        self._stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._faults = 0
-        self._refused = False
-        """Whether renewals are refused."""
-        metrics.queue_failing(queue.name, failing=False)
+        self._health = Health(queue.name, metrics, self._clock)
+        self._in_flight = InFlight(queue, self._health, self._clock)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._deletions = asyncio.Semaphore(DELETIONS)
+        self._stopping = asyncio.Event()
+        self._turn_began = 0.0
 
     def stop(self) -> None:
-        """Receive no more; ``run`` returns when what is in work has ended."""
-        if not self._stopping.done():
-            self._stopping.set_result(None)
+        """Receive no more; ``run`` returns when what is in flight has ended."""
+        self._stopping.set()
 
     async def run(self) -> None:
-        """Read the queue until ``stop``; cancelled, it leaves what is in work to the queue."""
+        """Read the queue until ``stop``; cancelled, it leaves what is in flight to the queue."""
+        keeping = asyncio.get_running_loop().create_task(self._in_flight.keep())
         idle = POLL_SECONDS
         try:
-            while not self._stopping.done():
-                if len(self._work) >= self._most:
-                    await asyncio.wait(self._work, return_when=asyncio.FIRST_COMPLETED)
-                    continue
-                try:
-                    messages = await self._queue.receive(
-                        min(PAGE, self._most - len(self._work)), self._visibility
-                    )
-                except QueueFault as fault:
-                    await self._wait(self._failed(fault), self._stopping)
-                    continue
-                self._recovered()
-                for message in messages:
-                    self._take(message)
-                idle = POLL_SECONDS if messages else min(IDLE_SECONDS, 1.5 * idle)
-                await self._wait(0.0 if messages else idle, self._stopping)
-            if self._work:
-                await asyncio.wait(self._work)
+            while not self._stopping.is_set():
+                # Not before there is room for many: small batches share little.
+                await self._in_flight.wait_below(self._most // 2 + 1)
+                batch, more = await self._receive()
+                await self._begin(batch)
+                idle = POLL_SECONDS if batch else min(IDLE_SECONDS, 1.5 * idle)
+                await self._rest(self._health.pause() or (0.0 if more else idle))
+            await self._in_flight.wait_below(1)
         finally:
-            for task in self._work:
+            for task in (keeping, *self._tasks):
                 task.cancel()
-            await asyncio.gather(*self._work, return_exceptions=True)
+            await asyncio.gather(keeping, *self._tasks, return_exceptions=True)
             await self._queue.close()
 
-    @property
-    def _visibility(self) -> int:
-        return LONG_VISIBILITY_SECONDS if self._refused else VISIBILITY_SECONDS
-
-    async def _wait(self, seconds: float, end: "asyncio.Future[Any]") -> bool:
-        """Wait for ``end``, at most so long; return whether it has come."""
-        sleep = asyncio.get_running_loop().create_task(self._clock.sleep(seconds))
+    async def _rest(self, seconds: float) -> None:
+        """Wait so long, or until ``stop``."""
+        loop = asyncio.get_running_loop()
+        ends = [loop.create_task(self._clock.sleep(seconds)), loop.create_task(self._stopping.wait())]
         try:
-            await asyncio.wait((end, sleep), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            sleep.cancel()
-        return end.done()
+            for task in ends:
+                task.cancel()
 
-    def _take(self, message: Message) -> None:
-        """Begin with a message, unless it is in work already and was not renewed in time."""
-        known = message.id in self._messages
-        self._messages[message.id] = message
-        if not known:
-            task = asyncio.get_running_loop().create_task(self._handle(message))
-            self._work.add(task)
-            task.add_done_callback(functools.partial(self._ended, message.id))
+    async def _receive(self) -> tuple[list[Message], bool]:
+        """Receive what there is, as far as there is room for it; return also whether there may be more."""
+        batch: list[Message] = []
+        characters, until = 0, self._clock.monotonic() + BATCH_SECONDS
+        while True:
+            wanted = min(PAGE, self._most - len(self._in_flight))
+            try:
+                page = await self._queue.receive(wanted, self._in_flight.visibility)
+            except QueueFault as fault:
+                self._health.failed(RECEIVE, fault)
+                return batch, False
+            self._health.worked(RECEIVE)
+            batch += [message for message in page if self._in_flight.add(message)]
+            characters += sum(len(message.text) for message in page)
+            if len(page) < wanted:
+                return batch, False
+            if (
+                len(self._in_flight) >= self._most
+                or characters >= BATCH_CHARACTERS
+                or self._clock.monotonic() >= until
+                or self._stopping.is_set()
+            ):
+                return batch, True
+
+    async def _begin(self, batch: list[Message]) -> None:
+        """Begin with each message of a batch."""
+        understood: list[tuple[Arrival, Message]] = []
+        for message in batch:
+            await self._give_way()
+            arrival = self._endpoint.arrived()
+            arrival.receiver, arrival.via = self._receiver, QUEUE
+            try:
+                answer = await self._understand(arrival, message)
+            except Exception as error:  # noqa: BLE001 - a fault of ours with one message is not the others'
+                self._left(arrival, message, error)
+                continue
+            if answer is None:
+                self._in_flight.forget_text(message.id)
+                understood.append((arrival, message))
+            else:
+                self._answered(arrival, message, answer)
+        understood.sort(key=lambda each: tuple(each[0].subjects))
+        for arrival, message in understood:
+            await self._give_way()
+            try:
+                delivery = await self._delivery(arrival)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._left(arrival, message, error)
+                continue
+            self._endpoint.deliveries.start(delivery, self._see_through(delivery, message.id))
+            self._own(delivery.task, message.id)
+
+    async def _give_way(self) -> None:
+        """Let others have the event loop after ``TURN_SECONDS``."""
+        if time.perf_counter() - self._turn_began >= TURN_SECONDS:
+            await asyncio.sleep(0)
+            self._turn_began = time.perf_counter()
+
+    async def _understand(self, arrival: Arrival, message: Message) -> Answer | None:
+        """Return the answer to a message that asks for no refresh; None for one that does."""
+        # Where renewals are refused, what is only late comes again and again: no reason to set it aside.
+        if message.dequeued > MOST_DEQUEUES and await self._in_flight.renew(message.id):
+            return answers.bad_payload(f"it was received {message.dequeued - 1} times without an end")
+        try:
+            return self._endpoint.understand(arrival, HTTPHeaders(), body_of(message.text))
+        except BadPayload as error:
+            return answers.bad_payload(str(error))
+
+    async def _delivery(self, arrival: Arrival) -> Delivery:
+        """Begin a delivery as soon as there is room for it: all of a queue wait for the same."""
+        subjects = arrival.subjects
+        while True:
+            begun = self._endpoint.begin(arrival)
+            if isinstance(begun, Delivery):
+                return begun
+            arrival.subjects = subjects
+            await self._clock.sleep(FULL_SECONDS)
+
+    def _answered(self, arrival: Arrival, message: Message, answer: Answer) -> None:
+        """Have the history show a message that asks for no refresh, and be rid of it."""
+        reason = answers.text(answer)
+        well = answer.code == HTTPStatus.OK
+        outcome = Outcome.ANSWERED if well else Outcome.REFUSED
+        self._endpoint.deliveries.journal.note(arrival, outcome=outcome, reason=reason)
+        end = self._end(message.id, "" if well else reason)
+        self._own(asyncio.get_running_loop().create_task(end), message.id)
+
+    def _left(self, arrival: Arrival, message: Message, error: Exception) -> None:
+        log_fault(arrival, error)
+        self._in_flight.drop(message.id)
+        self._metrics.queue_message(self._queue.name, "left")
+
+    def _own(self, task: "asyncio.Task[None]", message_id: str) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(functools.partial(self._ended, message_id))
 
     def _ended(self, message_id: str, task: "asyncio.Task[None]") -> None:
-        self._work.discard(task)
-        del self._messages[message_id]
+        self._tasks.discard(task)
+        self._in_flight.drop(message_id)
         error = None if task.cancelled() else task.exception()
-        if error is not None:  # the message comes again
+        if error is not None:
             log.error("queue_message_failed", queue=self._queue.name, error=type(error).__name__)
+        if error is not None or task.cancelled():
+            self._metrics.queue_message(self._queue.name, "left")
 
-    def _failed(self, fault: QueueFault) -> float:
-        """Note that receiving failed; return for how many seconds to wait."""
-        if not self._faults:
-            log.error("queue_failing", queue=self._queue.name, error=str(fault))
-            self._metrics.queue_failing(self._queue.name, failing=True)
-        self._faults += 1
-        return min(FAULT_SECONDS, 2.0 ** min(self._faults - 1, 6)) * random.uniform(0.75, 1.0)  # noqa: S311
-
-    def _recovered(self) -> None:
-        if self._faults:
-            self._faults = 0
-            log.info("queue_recovered", queue=self._queue.name)
-            self._metrics.queue_failing(self._queue.name, failing=False)
-
-    async def _handle(self, message: Message) -> None:
-        """See a message through, keeping it invisible meanwhile."""
-        # Where renewals are refused, what is only late comes again and again: no reason to set it aside.
-        worn_out = message.dequeued > MOST_DEQUEUES and await self._renew(message.id)
-        work = asyncio.get_running_loop().create_task(self._carry_out(message, worn_out=worn_out))
-        try:
-            while not await self._wait(self._visibility / RENEWALS, work):
-                await self._renew(message.id)
-        finally:
-            work.cancel()
-        reason = work.result()
-        result = "left" if reason == "left" else await self._dispose(message.id, reason)
-        self._metrics.queue_message(self._queue.name, result)
-
-    async def _renew(self, message_id: str) -> bool:
-        """Keep a message in work invisible; return False if renewals are refused."""
-        message = self._messages[message_id]
-        try:
-            renewed = await self._queue.renew(message, self._visibility)
-        except QueueRefused as fault:
-            if not self._refused:
-                log.warning("queue_renewal_refused", queue=self._queue.name, error=str(fault))
-            self._refused = True
-            return False
-        except QueueFault as fault:
-            log.debug("queue_message_not_renewed", queue=self._queue.name, error=str(fault))
-            return True
-        self._refused = False
-        if self._messages[message_id] is message:  # else it was received once more meanwhile
-            self._messages[message_id] = renewed
-        return True
-
-    async def _dispose(self, message_id: str, reason: str) -> str:
-        """Delete a message, poison (for a reason) once it is in the other queue; return what became of it."""
-        name = self._queue.name
-        try:
-            if reason:
-                log.warning("queue_message_poison", queue=name, message_id=message_id, reason=reason)
-                await self._queue.poison(self._messages[message_id])
-            await self._queue.delete(self._messages[message_id])
-        except QueueFault as fault:  # it comes again
-            log.warning("queue_message_not_deleted", queue=name, message_id=message_id, error=str(fault))
-            return "left"
-        return "poison" if reason else "done"
-
-    async def _carry_out(self, message: Message, *, worn_out: bool) -> str:
-        """Return nothing when all is persisted, ``left`` for a message to be left, else why it is poison."""
-        arrival = self._endpoint.arrived()
-        arrival.receiver, arrival.via = self._receiver, QUEUE
-        if worn_out:
-            return self._note(arrival, f"it was received {message.dequeued - 1} times without an end")
-        try:
-            body = body_of(message.text)
-        except BadPayload as error:
-            return self._note(arrival, str(error))
-        while True:
-            try:
-                outcome = self._endpoint.act(arrival, HTTPHeaders(), body)
-            except Exception as error:  # noqa: BLE001 - a fault of ours with one message is not the others'
-                log_fault(arrival, error)
-                return "left"
-            if not (isinstance(outcome, Answer) and outcome.code == HTTPStatus.SERVICE_UNAVAILABLE):
-                break
-            await self._clock.sleep(FULL_SECONDS)
-        if isinstance(outcome, Answer):
-            if outcome.code != HTTPStatus.OK:
-                return self._note(arrival, answers.text(outcome))
-            self._note(arrival, answers.text(outcome), Outcome.ANSWERED)
-            return ""
-        self._endpoint.deliveries.start(outcome, self._see_through(outcome))
-        await asyncio.wait((outcome.task,))
-        ended = not outcome.task.cancelled() and outcome.task.exception() is None
-        return "" if ended else "left"
-
-    def _note(self, arrival: Arrival, reason: str, outcome: Outcome = Outcome.REFUSED) -> str:
-        """Have the history show a message that asked for no refresh; return the reason."""
-        self._endpoint.deliveries.journal.note(arrival, outcome=outcome, reason=reason)
-        return reason
-
-    async def _see_through(self, delivery: Delivery) -> None:
+    async def _see_through(self, delivery: Delivery, message_id: str) -> None:
         try:
             # Before ``end`` no later delivery takes this one's place: it is deleted for what was persisted.
             refreshed = asyncio.Event()
@@ -239,3 +225,29 @@ class Consumer:
             await delivery.end()
         finally:
             self._endpoint.release(delivery)
+        await self._end(message_id, "")
+
+    async def _end(self, message_id: str, reason: str) -> None:
+        """Delete a message; one that is poison, for a reason, once it is in the other queue."""
+        name, result = self._queue.name, "done"
+        try:
+            async with self._deletions, self._in_flight.newest(message_id) as message:
+                if reason:
+                    result = "poison"
+                    log.warning("queue_message_poison", queue=name, message_id=message_id, reason=reason)
+                    await self._try(SET_ASIDE, self._queue.poison(message))
+                await self._try(DELETE, self._queue.delete(message))
+        except QueueFault as fault:  # it comes again
+            log.debug("queue_message_left", queue=name, message_id=message_id, error=str(fault))
+            result = "left"
+        self._metrics.queue_message(name, result)
+
+    async def _try(self, request: str, sent: Coroutine[Any, Any, None]) -> None:
+        try:
+            await sent
+        except MessageLost:
+            raise
+        except QueueFault as fault:
+            self._health.failed(request, fault)
+            raise
+        self._health.worked(request)

@@ -16,6 +16,10 @@ class QueueRefused(QueueFault):
     """The right for a request is missing."""
 
 
+class MessageLost(QueueFault):
+    """A message is no longer ours: it was visible again, and another has received or deleted it."""
+
+
 class Message(NamedTuple):
     """A message that was received and is invisible to others for a while."""
 
@@ -39,11 +43,11 @@ class Queue(Protocol):
     async def renew(self, message: Message, visibility: int) -> Message:
         """Keep a message invisible for so many seconds from now; it has another receipt then.
 
-        Raises QueueRefused where the right to write messages is missing.
+        Raises QueueRefused where the right to write messages is missing, and MessageLost.
         """
 
     async def delete(self, message: Message) -> None:
-        """Delete a message; it may be gone, or another's, already."""
+        """Delete a message; one that is gone is deleted. Raises MessageLost for one that is another's."""
 
     async def poison(self, message: Message) -> None:
         """Copy a message to the queue ``…-poison``, which is made if it is missing."""

@@ -16,13 +16,14 @@ from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsE
 from azure.storage.queue import QueueMessage
 from azure.storage.queue.aio import QueueClient
 
-from webhook.queues.ports import Message, QueueFault, QueueRefused, QueueSettingError
+from webhook.queues.ports import Message, MessageLost, QueueFault, QueueRefused, QueueSettingError
 
-CONNECT_SECONDS, READ_SECONDS = 10, 30
+CONNECT_SECONDS, READ_SECONDS = 10, 10
 """Of one request: the service answers within two seconds, or throttles."""
 _ERROR_CHARACTERS = 300
 _QUERY = re.compile(r"\?\S*")
 _UNAUTHENTICATED = "AuthenticationFailed"
+_LOST = frozenset({"MessageNotFound", "PopReceiptMismatch"})
 _HINTS = {
     _UNAUTHENTICATED: " (a wrong or expired credential, or a clock that is off by 15 minutes)",
     "AuthorizationPermissionMismatch": " (needs the role Storage Queue Data Contributor, or a SAS with rapu)",
@@ -145,6 +146,8 @@ async def _faults(request: Awaitable[T]) -> T:
 def _raise(error: Exception) -> NoReturn:
     given = getattr(error, "error_code", None)
     code = str(getattr(given, "value", given) or "")
+    if code in _LOST:
+        raise MessageLost(code) from None
     if isinstance(error, HttpResponseError) and error.status_code is not None:
         refused = error.status_code == HTTPStatus.FORBIDDEN and code != _UNAUTHENTICATED
         kind = QueueRefused if refused else QueueFault

@@ -13,18 +13,13 @@ from tests.support.fakes import FakeDispatcher, FakeJournal, FakeLookup, FakeRef
 from webhook.delivery import Deliveries
 from webhook.endpoint import Endpoint
 from webhook.payloads.samples import image_push
-from webhook.queues.consumer import (
-    FAULT_SECONDS,
-    IDLE_SECONDS,
-    LONG_VISIBILITY_SECONDS,
-    MOST_DEQUEUES,
-    POLL_SECONDS,
-    VISIBILITY_SECONDS,
-    Consumer,
-)
-from webhook.queues.ports import Message, QueueFault, QueueRefused
+from webhook.queues.consumer import IDLE_SECONDS, MOST_DEQUEUES, PAGE, POLL_SECONDS, Consumer
+from webhook.queues.health import FAULT_SECONDS
+from webhook.queues.in_flight import LONG_VISIBILITY_SECONDS, VISIBILITY_SECONDS
+from webhook.queues.ports import Message, MessageLost, QueueFault, QueueRefused
 
 PUSH = json.dumps(image_push("kargodemo.azurecr.io/app:1"))
+MOST = 4 * PAGE
 
 
 class FakeQueue:
@@ -36,7 +31,8 @@ class FakeQueue:
         self.messages = list(messages)
         self.faults: dict[str, QueueFault] = {}
         self.received: list[tuple[float, int, int]] = []
-        self.renewed: list[Message] = []
+        self.renewing: asyncio.Event | None = None
+        self.renewed_at: list[tuple[float, Message]] = []
         self.deleted: list[Message] = []
         self.poisoned: list[Message] = []
         self.closed = False
@@ -54,7 +50,9 @@ class FakeQueue:
 
     async def renew(self, message: Message, visibility: int) -> Message:
         self._ask("renew")
-        self.renewed.append(message)
+        if self.renewing is not None:
+            await self.renewing.wait()
+        self.renewed_at.append((self.clock.monotonic(), message))
         return message._replace(receipt=f"{message.receipt}+")
 
     async def delete(self, message: Message) -> None:
@@ -86,7 +84,7 @@ class Counted:
 class World:
     """A consumer of a queue, over fakes; use as a context manager."""
 
-    def __init__(self, queue: FakeQueue, *refreshes: FakeRefresh, most: int = 8) -> None:
+    def __init__(self, queue: FakeQueue, *refreshes: FakeRefresh, most: int = MOST) -> None:
         self.queue, self.clock, self.counted = queue, queue.clock, Counted()
         self.journal, self.dispatcher = FakeJournal(), FakeDispatcher(*refreshes)
         metrics = FakeWebhookMetrics()
@@ -120,7 +118,7 @@ async def test_deleted_once_all_is_persisted() -> None:
         assert not world.queue.deleted
         refresh.persist()
         await world.clock.settle()
-        assert world.queue.deleted == [message()]
+        assert [each.receipt for each in world.queue.deleted] == ["m1-1"]
         assert world.counted.results == ["done"]
 
 
@@ -159,18 +157,102 @@ async def test_faults_back_off_to_a_minute_and_are_two_lines() -> None:
 
 
 async def test_renewed_in_an_outage_that_uses_no_dequeues_up() -> None:
-    """An hour without the API server: what is in work stays ours, and no more than that is received."""
-    refreshes = [FakeRefresh(1), FakeRefresh(1)]
-    async with World(FakeQueue(message("m1"), message("m2"), message("m3")), *refreshes, most=2) as world:
+    """An hour without the API server: what is in flight stays ours, and no more than that is received."""
+    refreshes = [FakeRefresh(1) for _ in range(MOST)]
+    messages = [message(f"m{number}") for number in range(MOST + 1)]
+    async with World(FakeQueue(*messages), *refreshes) as world:
+        first = world.clock.monotonic()
         await world.clock.advance(3600.0)
-        assert len(world.queue.received) == 1
-        assert len(world.queue.renewed) >= 2 * 3600 / VISIBILITY_SECONDS
+        assert len(world.queue.received) == MOST / PAGE
+        for id_ in ("m0", f"m{MOST - 1}"):
+            times = [first, *(at for at, renewed in world.queue.renewed_at if renewed.id == id_)]
+            gaps = [later - at for at, later in itertools.pairwise(times)]
+            assert gaps[0] <= VISIBILITY_SECONDS / 2
+            assert max(gaps) <= LONG_VISIBILITY_SECONDS / 2, "two renewals could not fail"
+            assert len(gaps) < 60, "an outage is no flood of renewals"
         for refresh in refreshes:
             refresh.persist()
         await world.clock.advance(1.0)
-        assert world.counted.results == ["done"] * 3
+        assert world.counted.results == ["done"] * (MOST + 1)
         receipts = {each.id: each.receipt for each in world.queue.deleted}
         assert receipts["m1"].startswith("m1-1+"), "deleted with an old receipt"
+
+
+async def test_a_renewal_and_the_end_meet() -> None:
+    """A renewal makes the receipt before it invalid: the message is deleted with the one that it gives."""
+    refresh, queue = FakeRefresh(1), FakeQueue(message())
+    queue.renewing = asyncio.Event()
+    async with World(queue, refresh) as world:
+        await world.clock.advance(VISIBILITY_SECONDS / 2)
+        refresh.persist()
+        await world.clock.settle()
+        assert not queue.deleted
+        queue.renewing.set()
+        await world.clock.settle()
+        assert [each.receipt for each in queue.deleted] == ["m1-1+"]
+
+
+async def test_a_batch_begins_together() -> None:
+    """What waits in the queue begins at once, those that ask for the same one after the other."""
+    pushes = [
+        json.dumps(image_push(f"kargodemo.azurecr.io/app-{number % 3}:1")) for number in range(PAGE * 3)
+    ]
+    queue = FakeQueue(*(message(f"m{number}", text) for number, text in enumerate(pushes)))
+    refreshes = [FakeRefresh(1) for _ in pushes]
+    async with World(queue, *refreshes) as world:
+        urls = [subjects[0].url for _, subjects, *_ in world.dispatcher.dispatched]
+        assert urls == sorted(urls)
+        assert len(urls) == len(pushes)
+
+
+async def test_one_message_does_not_wait_for_others() -> None:
+    """In a queue that is otherwise empty it is carried out as soon as it is received."""
+    async with World(FakeQueue(message())) as world:
+        assert len(world.queue.received) == 1
+        assert world.counted.results == ["done"]
+
+
+async def test_room_for_few_is_not_enough() -> None:
+    """While one Warehouse holds messages up, more is received in large batches only."""
+    stuck = [FakeRefresh(1) for _ in range(MOST)]
+    queue = FakeQueue(*(message(f"m{number}") for number in range(2 * MOST)))
+    async with World(queue, *stuck) as world:
+        for refresh in stuck[: MOST // 2 - 1]:
+            refresh.persist()
+        await world.clock.advance(60.0)
+        assert len(queue.messages) == MOST
+        stuck[-1].persist()
+        await world.clock.advance(60.0)
+        assert not queue.messages
+
+
+async def test_what_can_not_be_deleted_is_received_seldom() -> None:
+    """It comes again each time: one line, and a refresh a minute instead of one a second."""
+    queue = FakeQueue()
+    queue.faults["delete"] = QueueFault("403")
+    with capture_logs() as logs:
+        async with World(queue) as world:
+            for number in range(60):
+                queue.messages = [message(dequeued=number % MOST_DEQUEUES)]
+                await world.clock.advance(10.0)
+            assert len(queue.received) < 20
+            del queue.faults["delete"]
+            queue.messages = [message()]
+            await world.clock.advance(FAULT_SECONDS)
+            assert world.counted.results[-1] == "done"
+            assert world.counted.failing == [False, True, False]
+    assert [line["event"] for line in logs if line["log_level"] in ("error", "warning")] == ["queue_failing"]
+
+
+async def test_a_message_that_another_replica_has() -> None:
+    """A message that was lost to another replica meanwhile is no fault of the queue."""
+    queue = FakeQueue(message())
+    queue.faults["delete"] = MessageLost("PopReceiptMismatch")
+    with capture_logs() as logs:
+        async with World(queue) as world:
+            assert world.counted.results == ["left"]
+            assert world.counted.failing == [False]
+    assert not [line for line in logs if line["event"] == "queue_failing"]
 
 
 async def test_without_the_right_to_renew() -> None:
@@ -187,7 +269,7 @@ async def test_without_the_right_to_renew() -> None:
             assert len(world.dispatcher.dispatched) == 1
             refresh.persist()
             await world.clock.settle()
-            assert queue.deleted == [message(dequeued=2)]
+            assert [each.receipt for each in queue.deleted] == ["m1-2"]
             # Granted meanwhile:
             del queue.faults["renew"]
             world.dispatcher.refreshes = [FakeRefresh(1)]
@@ -225,7 +307,7 @@ async def test_poison_that_can_not_be_set_aside_stays() -> None:
             assert world.counted.results == ["left"]
             assert not queue.deleted
             assert "neither JSON nor base64" in world.journal.notices[0][3]
-    assert [line["event"] for line in logs] == ["queue_message_poison", "queue_message_not_deleted"]
+    assert [line["event"] for line in logs] == ["queue_message_poison", "queue_failing", "queue_message_left"]
 
 
 async def test_a_fault_of_ours_leaves_the_message() -> None:

@@ -1,0 +1,92 @@
+"""Events by Azure Storage Queue while things go wrong: nothing is missing, nothing is left."""
+
+import json
+import time
+from collections.abc import Sequence
+
+from e2e.controlplane.waiting import eventually
+from tests.faults.field import Field
+from tests.faults.stage import Stage
+from tests.support.event_queue import EventQueue
+from tests.support.ledger import Ledger
+from tests.support.receiver_process import ReceiverProcess
+
+MESSAGES = 500
+DONE = "kargo_azure_receiver_queue_messages_total"
+FAILING = "kargo_azure_receiver_queue_failing"
+COME_BACK_SECONDS = 120.0
+"""Until what a lost process had in flight is visible again (30 s), and is worked off."""
+
+
+def send(queue: EventQueue, field: Field, ledger: Ledger, count: int) -> None:
+    """Put pushes to all repositories in turn into the queue; each owes what an accepted request owes."""
+    names = list(field.names)
+    events = [field.push(names[number % len(names)]) for number in range(count)]
+    for event in events:
+        ledger.begin(event.owed).status = 201
+    queue.fill(json.dumps(event.body) for event in events)
+
+
+def settle(stage: Stage, queue: EventQueue, ledger: Ledger, readers: Sequence[ReceiverProcess]) -> None:
+    """Wait until the queue is empty; report what was counted; fail if a refresh is missing."""
+    eventually(lambda: queue.left() == 0, COME_BACK_SECONDS, "an empty queue")
+    account = ledger.settle(stage.probe, 30.0)
+    owed = {key for entry in ledger.entries for key in entry.owed}
+    patches = sum(len(stage.probe.sightings[key]) for key in owed)
+    completed = sum(len(reader.events("delivery_completed")) for reader in readers)
+    stage.report(
+        f"{account.sent} sent owing {account.owed} refreshes, {account.missing} missing, {queue.left()} left;"
+        f" {completed - account.sent} carried out twice, {patches} patches"
+    )
+    assert account.missing == 0, account.examples
+    assert not queue.poisoned()
+
+
+def test_killed_with_messages_in_flight(stage: Stage, queue: EventQueue) -> None:
+    """kill -9 with 500 messages in flight, some refreshed: two other replicas share what comes back."""
+    field, ledger = stage.field(repositories=25), Ledger()
+    send(queue, field, ledger, MESSAGES)
+    lost = queue.read_by(stage.start)
+    eventually(lambda: bool(stage.probe.sightings))
+    lost.kill()
+    assert queue.left() > MESSAGES / 2
+    assert not queue.client.peek_messages(), "not all were in flight"
+    others = [queue.read_by(stage.start, "--refresh-concurrency=1") for _ in range(2)]
+    settle(stage, queue, ledger, [lost, *others])
+    assert all(each.metric(DONE, result="done") for each in others), "one did nothing"
+
+
+def test_the_api_server_is_down(stage: Stage, queue: EventQueue) -> None:
+    """For a minute: what is in flight stays there, and is refreshed when the API server is back."""
+    field, ledger = stage.field(repositories=25), Ledger()
+    receiver = queue.read_by(stage.start)
+    stage.plane.kill_apiserver()
+    try:
+        send(queue, field, ledger, MESSAGES)
+        eventually(lambda: not queue.client.peek_messages())
+        time.sleep(stage.scale(3, 60))
+        assert queue.left() == MESSAGES
+    finally:
+        stage.plane.start_apiserver()
+        stage.plane.api.close()
+    settle(stage, queue, ledger, [receiver])
+    assert receiver.metric(DONE, result="done") == MESSAGES, "some were received twice"
+
+
+def test_storage_stopped_and_started(stage: Stage, queue: EventQueue) -> None:
+    """A queue that can't be read is one line when it begins and one when it ends; the rest stays ready."""
+    field, ledger = stage.field(repositories=25), Ledger()
+    receiver = queue.read_by(stage.start)
+    send(queue, field, ledger, stage.scale(0, MESSAGES))
+    queue.storage.process.stop()
+    try:
+        eventually(lambda: receiver.metric(FAILING) == 1)
+        assert receiver.admin("/readyz").status == 200
+    finally:
+        queue.storage.start()
+    send(queue, field, ledger, 25)
+    settle(stage, queue, ledger, [receiver])
+    eventually(lambda: receiver.metric(FAILING) == 0)
+    failing, recovered = receiver.events("queue_failing"), receiver.events("queue_recovered")
+    assert sorted(line["request"] for line in failing) == sorted(line["request"] for line in recovered)
+    assert len({line["request"] for line in failing}) == len(failing)
