@@ -9,15 +9,13 @@ import asyncio
 import os
 import time
 from collections import OrderedDict, deque
-from typing import NamedTuple
 
 import msgspec
 import structlog
 
-from controller.kargo.objects import EVENTS
+from controller.kargo.objects import EVENTS, GROUP, VERSION
 from controller.runtime.api.client import Client
 from controller.runtime.api.errors import ApiError, Forbidden
-from controller.runtime.api.resource import Resource
 from controller.runtime.clock import Clock
 
 WARNING, NORMAL = "Warning", "Normal"
@@ -37,58 +35,13 @@ PAUSE = 0.1
 log = structlog.get_logger()
 
 
-class _Note(NamedTuple):
-    """An Event that waits to be sent."""
-
-    level: str
-    resource: Resource
-    kind: str
-    namespace: str
-    name: str
-    reason: str
-    message: str
-    uid: str
-    at: float
-    """Unix time in seconds."""
-
-    def encode(self) -> bytes:
-        """Return the object to be created, as JSON (v1.Event)."""
-        group, version = self.resource.group, self.resource.version
-        regarding = {
-            "apiVersion": f"{group}/{version}" if group else version,
-            "kind": self.kind,
-            "name": self.name,
-        }
-        if self.namespace:
-            regarding["namespace"] = self.namespace
-        if self.uid:
-            regarding["uid"] = self.uid
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.at))
-        event = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            # As client-go names them; a random suffix, since replicas may speak of one object at one moment.
-            "metadata": {"name": f"{self.name[:200]}.{os.urandom(8).hex()}"},
-            "involvedObject": regarding,
-            "type": self.level,
-            "reason": self.reason,
-            "message": self.message,
-            "source": {"component": COMPONENT},
-            "reportingComponent": COMPONENT,
-            "firstTimestamp": stamp,
-            "lastTimestamp": stamp,
-            "count": 1,
-        }
-        return msgspec.json.encode(event)
-
-
 class EventRecorder:
     """Sends Events in the background; ``run`` does the sending."""
 
     def __init__(self, client: Client, clock: Clock) -> None:
         self._client = client
         self._clock = clock
-        self._queues: OrderedDict[str, deque[_Note]] = OrderedDict()
+        self._queues: OrderedDict[str, deque[bytes]] = OrderedDict()
         """By namespace, in the order of their turns; no empty ones."""
         self._waiting = asyncio.Event()
         """Set while there is a queue."""
@@ -99,7 +52,6 @@ class EventRecorder:
     def emit(
         self,
         level: str,
-        resource: Resource,
         kind: str,
         namespace: str,
         name: str,
@@ -109,9 +61,9 @@ class EventRecorder:
         *,
         repeat: bool = False,
     ) -> None:
-        """Emit an Event; without ``repeat`` only if the same was not emitted within the last ten minutes.
+        """Emit an Event about one of Kargo's objects; ``level`` is WARNING or NORMAL.
 
-        ``level`` is WARNING or NORMAL.
+        Without ``repeat`` only if the same was not emitted within the last ten minutes.
         """
         now = self._clock.monotonic()
         if len(message) > MESSAGE_LIMIT:
@@ -128,30 +80,30 @@ class EventRecorder:
         if len(queue) >= QUEUE_LIMIT:
             log.warning("event_dropped", kind=kind, namespace=namespace, name=name, reason=reason)
             return
-        queue.append(_Note(level, resource, kind, namespace, name, reason, message, uid, self._clock.time()))
+        queue.append(_encode(level, kind, namespace, name, reason, message, uid, self._clock.time()))
         self._waiting.set()
 
     async def run(self) -> None:
         """Send what is emitted, until cancelled."""
         while True:
             await self._waiting.wait()
-            await self._send(self._next())
+            namespace, body = self._next()
+            # Events about cluster-scoped objects live in the namespace "default".
+            await self._send(namespace or "default", body)
             await self._clock.sleep(PAUSE)
 
-    def _next(self) -> _Note:
+    def _next(self) -> tuple[str, bytes]:
         namespace, queue = self._queues.popitem(last=False)
-        note = queue.popleft()
+        body = queue.popleft()
         if queue:
             self._queues[namespace] = queue  # behind the others
         elif not self._queues:
             self._waiting.clear()
-        return note
+        return namespace, body
 
-    async def _send(self, note: _Note) -> None:
-        # Events about cluster-scoped objects live in the namespace "default".
-        namespace = note.namespace or "default"
+    async def _send(self, namespace: str, body: bytes) -> None:
         try:
-            await self._client.create(EVENTS, namespace=namespace, body=note.encode())
+            await self._client.create(EVENTS, namespace=namespace, body=body)
             self._forbidden = False
         except Forbidden as error:
             # Nothing can be created in a namespace that is being deleted, whatever the rights.
@@ -160,3 +112,40 @@ class EventRecorder:
                 log.error("right_missing", verb="create", resource="events", namespace=namespace)
         except ApiError as error:
             log.warning("event_not_sent", namespace=namespace, error=str(error))
+
+
+def _encode(
+    level: str,
+    kind: str,
+    namespace: str,
+    name: str,
+    reason: str,
+    message: str,
+    uid: str,
+    now: float,
+) -> bytes:
+    """Return the object to be created, as JSON (v1.Event); ``now`` is Unix time."""
+    regarding = {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": kind,
+        "name": name,
+        **({"namespace": namespace} if namespace else {}),
+        **({"uid": uid} if uid else {}),
+    }
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+    event = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        # As client-go names them; a random suffix, since replicas may speak of one object at one moment.
+        "metadata": {"name": f"{name[:200]}.{os.urandom(8).hex()}"},
+        "involvedObject": regarding,
+        "type": level,
+        "reason": reason,
+        "message": message,
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "firstTimestamp": stamp,
+        "lastTimestamp": stamp,
+        "count": 1,
+    }
+    return msgspec.json.encode(event)

@@ -110,7 +110,7 @@ class StatusReconciler:
         if not plan(seen, states, self.base_url).differs_from(seen):
             return Done()
         namespace, name = key
-        resource, _ = _kind(key)
+        resource = PROJECT_CONFIGS if namespace else CLUSTER_CONFIGS
         try:
             raw = await self.client.get(resource, namespace=namespace or None, name=name)
             config = decode_config(raw, lambda _namespace, _name: None)
@@ -175,7 +175,7 @@ class StatusReconciler:
     async def _write(self, key: ConfigKey, config: Config, wanted: Plan, due: set[str], size: int) -> Outcome:
         """Patch these fields of the status; ``size`` is that of the config's JSON, in bytes."""
         namespace, name = key
-        resource, _ = _kind(key)
+        resource = PROJECT_CONFIGS if namespace else CLUSTER_CONFIGS
         status: dict[str, Any] = {}
         if "webhookReceivers" in due:
             status["webhookReceivers"] = wanted.entries
@@ -250,8 +250,8 @@ class StatusReconciler:
     def _emit(
         self, key: ConfigKey, config: Config, level: str, reason: str, message: str, *, repeat: bool = False
     ) -> None:
-        resource, kind = _kind(key)
-        self.events.emit(level, resource, kind, *key, reason, message, config.uid, repeat=repeat)
+        kind = "ProjectConfig" if key[0] else "ClusterConfig"
+        self.events.emit(level, kind, *key, reason, message, config.uid, repeat=repeat)
 
     async def _refused(
         self, verb: str, resource: Resource, namespace: str, error: Forbidden, subresource: str = ""
@@ -267,10 +267,6 @@ def _too_large(error: ApiError, size: int) -> bool:
     """Return whether a write will fail again; etcd's refusal is a 500 like any other, but for the size."""
     status = error.status if isinstance(error, StatusError) else 0
     return status == 413 or (status >= 500 and size > OBJECT_BYTES)
-
-
-def _kind(key: ConfigKey) -> tuple[Resource, str]:
-    return (PROJECT_CONFIGS, "ProjectConfig") if key[0] else (CLUSTER_CONFIGS, "ClusterConfig")
 
 
 def _display(key: ConfigKey) -> str:

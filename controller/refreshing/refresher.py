@@ -195,7 +195,6 @@ class Refresher:
         log.error("refresh_rejected", kind=kind, namespace=namespace, name=name, message=error.message)
         self.events.emit(
             WARNING,
-            _RESOURCES[kind],
             kind,
             namespace,
             name,

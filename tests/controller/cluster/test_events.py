@@ -16,7 +16,6 @@ from controller.cluster.events import (
     WARNING,
     EventRecorder,
 )
-from controller.kargo.objects import CLUSTER_CONFIGS, WAREHOUSES
 from tests.support.clock import FakeClock
 from tests.support.kube import FakeKube, refused, unreachable
 
@@ -41,9 +40,7 @@ def warn(
     namespace: str = "p",
     repeat: bool = False,
 ) -> None:
-    recorder.emit(
-        WARNING, WAREHOUSES, "Warehouse", namespace, name, "Refused", message, "uid-1", repeat=repeat
-    )
+    recorder.emit(WARNING, "Warehouse", namespace, name, "Refused", message, "uid-1", repeat=repeat)
 
 
 async def test_an_event() -> None:
@@ -70,7 +67,7 @@ async def test_about_the_cluster_config() -> None:
     """Events about what has no namespace live in ``default``."""
     kube, clock = FakeKube(), FakeClock()
     async with recording(kube, clock) as recorder:
-        recorder.emit(NORMAL, CLUSTER_CONFIGS, "ClusterConfig", "", "cluster", "Served", "m")
+        recorder.emit(NORMAL, "ClusterConfig", "", "cluster", "Served", "m")
         await clock.settle()
     assert kube.made("create")[0].namespace == "default"
     assert kube.events[0]["type"] == "Normal"
