@@ -7,7 +7,6 @@ read when it is scraped.
 """
 
 from collections.abc import Callable, Iterable
-from functools import cache
 from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -51,12 +50,6 @@ class Metrics(InformerObserver):
         self._declare_journal()
         self._declare_catch_up()
         self._declare_storage_queues()
-        # The library looks a child up under a lock, after three checks; there are few of them.
-        self._api_requests = cache(self.client_requests.labels)
-        self._api_times = cache(self.client_duration.labels)
-        self._answers = cache(self.webhook_requests.labels)
-        self._answer_times = cache(self.webhook_duration.labels)
-        self._refreshes = cache(self.refreshes.labels)
         Info(f"{PREFIX}_build", "Version of the receiver.", registry=registry).info({"version": version})
 
     def _counter(self, name: str, text: str, *labels: str, seen: Iterable[tuple[str, ...]] = ()) -> Counter:
@@ -236,13 +229,13 @@ class Metrics(InformerObserver):
 
     def api_request(self, verb: str, method: str, code: str, seconds: float) -> None:
         """Count a request to the API server that ended."""
-        self._api_requests(code, method).inc()
-        self._api_times(verb.upper()).observe(seconds)
+        self.client_requests.labels(code, method).inc()
+        self.client_duration.labels(verb.upper()).observe(seconds)
 
     def request(self, source: str, event: str, code: int, seconds: float) -> None:
         """Count an answered webhook request."""
-        self._answers(source, event, code).inc()
-        self._answer_times(source, event).observe(seconds)
+        self.webhook_requests.labels(source, event, code).inc()
+        self.webhook_duration.labels(source, event).observe(seconds)
 
     def matched(self, count: int) -> None:
         """Observe how many objects a delivery matched."""
@@ -250,7 +243,7 @@ class Metrics(InformerObserver):
 
     def refreshed(self, kind: str, result: str) -> None:
         """Count a patch by its result."""
-        self._refreshes(kind, result).inc()
+        self.refreshes.labels(kind, result).inc()
 
     def queue_message(self, queue: str, result: str) -> None:
         """Count a message of an Azure Storage Queue; the queues are those of the settings."""
