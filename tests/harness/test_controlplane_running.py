@@ -15,7 +15,7 @@ from e2e.controlplane import CommandError, ControlPlane, ControlPlaneError
 from e2e.controlplane.api import Api, RequestError
 from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project, git
-from tests.harness.test_controlplane import gone
+from tests.harness.test_processes import gone
 
 ROOT = Path(__file__).parents[2]
 WAREHOUSES = f"{kargo.API}/warehouses"

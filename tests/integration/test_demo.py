@@ -14,7 +14,7 @@ import pytest
 from e2e.controlplane import ControlPlane
 from e2e.controlplane.ports import free_ports
 from e2e.kargo.project import Project, image, webhook_path
-from tests.harness.test_controlplane import gone
+from tests.harness.test_processes import gone
 
 ROOT = Path(__file__).parents[2]
 
