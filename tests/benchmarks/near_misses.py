@@ -1,7 +1,8 @@
 """The look for near misses, over an index of 100,000 Warehouses: what others wait for it, and its memory.
 
-Others are a task that asks for a turn of the event loop every millisecond: what it is late by is what any
-other event's every step would be.
+Others are a task that asks for a turn of the event loop every millisecond. What it waits for is the processor
+time that the loop spends on something else meanwhile: each step of an event would wait as long. (By the
+clock it is late by what other processes take of the machine, too, and more so where this one works at all.)
 """
 
 import asyncio
@@ -24,14 +25,16 @@ ROUNDS = 5
 SECONDS = 2.0
 """Of each measurement: scans one after the other, or none."""
 EVENT = ("image", f"{data.REGISTRY}/nothing/subscribes/to-this")
-MOST_MILLISECONDS = 2.0
-"""One slice."""
+MOST_MILLISECONDS = 1.0
+"""One slice of half a millisecond, and as much again for the machine."""
 MOST_MEGABYTES = 5.0
 
 
 class _Lateness(NamedTuple):
     p99: float
-    """Milliseconds."""
+    """Milliseconds of processor time."""
+    clock: float
+    """The same by the clock."""
     scans: int
 
 
@@ -49,10 +52,15 @@ def near_misses() -> Iterator[Row]:
     without, beside = median([each.p99 for each in quiet]), median([each.p99 for each in busy])
     yield Row(
         f"p99 of others' waits while looking through {WAREHOUSES:,} Warehouses",
-        f"{beside:.1f} ms",
-        f"{without:.1f} ms (no look)",
+        f"{beside:.2f} ms",
+        f"{without:.2f} ms (no look)",
         target=f"≤ {MOST_MILLISECONDS:g} ms more",
         ok=beside - without <= MOST_MILLISECONDS,
+    )
+    yield Row(
+        "the same by the clock",
+        f"{median([each.clock for each in busy]):.2f} ms",
+        f"{median([each.clock for each in quiet]):.2f} ms (no look)",
     )
     yield Row("one such look", f"{SECONDS * 1000 / median([each.scans for each in busy]):.0f} ms")
     most = asyncio.run(_memory(index)) / 1e6
@@ -76,13 +84,19 @@ async def _lateness(index: TargetIndex, *, scanning: bool) -> _Lateness:
             scans += 1
 
     looking = asyncio.ensure_future(look()) if scanning else None
-    late = []
+    late, waited = [], []
     while (began := time.perf_counter()) < end:
+        used = time.thread_time()
         await asyncio.sleep(0.001)
+        waited.append(time.thread_time() - used)
         late.append(time.perf_counter() - began - 0.001)
     if looking is not None:
         await looking
-    return _Lateness(sorted(late)[len(late) * 99 // 100] * 1000, scans)
+    return _Lateness(_p99(waited), _p99(late), scans)
+
+
+def _p99(seconds: list[float]) -> float:
+    return sorted(seconds)[len(seconds) * 99 // 100] * 1000
 
 
 async def _memory(index: TargetIndex) -> int:
