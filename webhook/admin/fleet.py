@@ -1,8 +1,8 @@
 """All replicas as one: this one's reports and its peers', merged."""
 
+import asyncio
 import secrets
 import socket
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -75,8 +75,8 @@ class Fleet:
 
     async def overview(self, latest: int) -> All:
         """Return everything at a glance."""
-        others = await self._peers.ask("", Overview)
-        reports = [await self.own.overview(), *others.answers]
+        own, others = await asyncio.gather(self.own.overview(), self._peers.ask("", Overview))
+        reports = [own, *others.answers]
         found = _newest((report.latest for report in reports), latest)
         receivers = sorted(
             merged_receivers([(each.replica, each.receivers) for each in reports]), key=lambda each: each.rank
@@ -85,8 +85,10 @@ class Fleet:
 
     async def receiver(self, name: str, limit: int) -> tuple[ReceiverRow | None, Deliveries]:
         """Return a receiver and its latest deliveries; None if no replica knows it."""
-        others = await self._peers.ask(f"receivers/{quote(name, safe='')}", ReceiverReport)
-        own = await self.own.receiver(name, limit + 1)
+        own, others = await asyncio.gather(
+            self.own.receiver(name, limit + 1),
+            self._peers.ask(f"receivers/{quote(name, safe='')}", ReceiverReport),
+        )
         reports = [*([own] if own is not None else ()), *others.answers]
         rows = merged_receivers([(each.replica, [each.receiver]) for each in reports])
         found = _newest((report.deliveries for report in reports), limit + 1)
@@ -96,8 +98,11 @@ class Fleet:
     async def deliveries(self, query: Query) -> Deliveries:
         """Return a page of deliveries, and whether there are more."""
         wanted = query._replace(limit=query.limit + 1)
-        others = await self._peers.ask(f"deliveries?{query_string(wanted)}", DeliveriesReport)
-        reports = [await self.own.deliveries(wanted), *others.answers]
+        own, others = await asyncio.gather(
+            self.own.deliveries(wanted),
+            self._peers.ask(f"deliveries?{query_string(wanted)}", DeliveriesReport),
+        )
+        reports = [own, *others.answers]
         found = _newest((report.deliveries for report in reports), wanted.limit)
         troubles = [*others.troubles, *_unread(reports)]
         return Deliveries(found[: query.limit], len(found) > query.limit, troubles)
@@ -145,19 +150,21 @@ def _merged(name: str, views: Sequence[tuple[str, Receiver]]) -> ReceiverRow:
     worst = min(states, key=lambda each: WORST.index(each.state) if each.state in WORST else 0)
     differ = len({each.state for each in states}) > 1
     problem = worst.problem or next((each.problem for each in states if each.problem), "")
-    answers: Counter[str] = Counter()
-    for _, receiver in views:
-        answers.update(receiver.summary.answers)
-    summaries = [receiver.summary for _, receiver in views]
-    last = max(summaries, key=lambda each: each.last_delivery or LONG_AGO)
-    success = _latest(each.last_success for each in summaries)
-    summary = msgspec.structs.replace(last, last_success=success, answers=dict(answers))
+    summary = _summed_up([receiver.summary for _, receiver in views])
     told = [f"{replica}: {receiver.state.state}" for replica, receiver in views] if differ else []
     return ReceiverRow(name, worst.state, problem, worst.second_factor, told, summary)
 
 
-def _latest(moments: Iterable[datetime | None]) -> datetime | None:
-    return max((each for each in moments if each is not None), default=None)
+def _summed_up(parts: Sequence[Summary]) -> Summary:
+    if len(parts) == 1:
+        return parts[0]
+    last = max(parts, key=lambda each: each.last_delivery or LONG_AGO)
+    success = max((each.last_success for each in parts if each.last_success is not None), default=None)
+    answers: dict[str, int] = {}
+    for part in parts:
+        for status, count in part.answers.items():
+            answers[status] = answers.get(status, 0) + count
+    return msgspec.structs.replace(last, last_success=success, answers=answers)
 
 
 def _newest(lists: Iterable[Sequence[Delivery]], limit: int) -> list[Delivery]:

@@ -92,12 +92,12 @@ class Query:
 class ReceiverSummary:
     """What came to one receiver lately."""
 
-    last: float
+    last: float = 0.0
     """Unix time in seconds of what came last."""
-    last_id: str
-    last_event: str
-    last_outcome: str
-    last_code: int | None
+    last_id: str = ""
+    last_event: str = ""
+    last_outcome: str = ""
+    last_code: int | None = None
     last_success: float | None = None
     """Unix time in seconds of the last delivery that refreshed something."""
     codes: dict[int, int] = field(default_factory=dict)
@@ -193,26 +193,22 @@ def summaries(database: sqlite3.Connection, now: float) -> dict[str, ReceiverSum
     Without what was dispatched anew and catch-ups: nobody called the receiver for those.
     """
     found: dict[str, ReceiverSummary] = {}
-    for table in _TABLES:
-        for receiver, received, *last in database.execute(
-            "SELECT receiver, max(received), id, event, ifnull(outcome, 'pending'), code"  # noqa: S608
-            f" FROM {table} WHERE {_CAME_IN} GROUP BY receiver"
-        ):
-            if receiver not in found or received > found[receiver].last:
-                found[receiver] = ReceiverSummary(received, *last)
-    for receiver, received in database.execute(
-        f"SELECT receiver, max(received) FROM delivery WHERE persisted > 0 AND {_CAME_IN} GROUP BY receiver"  # noqa: S608
-    ):
-        if receiver in found:  # it may have come since the statement before
-            found[receiver].last_success = received
-    for table in _TABLES:
-        for receiver, code, count in database.execute(
-            f"SELECT receiver, code, count(*) FROM {table} WHERE received >= ? AND code IS NOT NULL"  # noqa: S608
-            f" AND {_CAME_IN} GROUP BY receiver, code",
+    for table, refreshed in (("delivery", "persisted > 0"), ("notice", "0")):
+        # All in one statement, since each reads the whole table. What stands beside max() is of its row.
+        for receiver, received, id_, event, outcome, code, success, count in database.execute(
+            "SELECT receiver, max(received), id, event, ifnull(outcome, 'pending'), code,"  # noqa: S608
+            f" {refreshed} AS success, sum(received >= ?) FROM {table} WHERE {_CAME_IN}"
+            " GROUP BY receiver, code, success",
             (now - DAY_SECONDS,),
         ):
-            if receiver in found:
-                found[receiver].codes[code] = found[receiver].codes.get(code, 0) + count
+            each = found.setdefault(receiver, ReceiverSummary())
+            if received > each.last:
+                each.last, each.last_id, each.last_event = received, id_, event
+                each.last_outcome, each.last_code = outcome, code
+            if success:
+                each.last_success = max(received, each.last_success or 0.0)
+            if code is not None and count:
+                each.codes[code] = each.codes.get(code, 0) + count
     return found
 
 
