@@ -16,6 +16,7 @@ from controller.runtime.api.errors import (
     ConfigurationError,
     Forbidden,
     NotFound,
+    Unauthorized,
 )
 from controller.runtime.api.resource import Resource
 from controller.runtime.api.wire import parse_page
@@ -84,6 +85,8 @@ def explained(error: Exception) -> str:
     if isinstance(error, Forbidden):
         where = f"in namespace {error.namespace}" if error.namespace else "in all namespaces"
         return f"you lack the right to {error.verb} {error.resource} {where}"
+    if isinstance(error, Unauthorized):
+        return "the cluster does not accept your credentials: log in anew, or name another --kubeconfig"
     if isinstance(error, NotFound) and error.verb == "list":
         return f"the cluster has no {error.resource}: is Kargo installed in it?"
     if isinstance(error, ApiError):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from controller.cli import cluster, setting_values
 from controller.cli.calling import trust
 from controller.cli.checks import kargo, receivers, rights, route, warehouses
-from controller.cli.checks.findings import Finding, Level, error, ok, unread, warning
+from controller.cli.checks.findings import Finding, Level, ok, unread, warning
 from controller.cli.cluster import every
 from controller.cli.command import FAILED, WRONG_USE, CommandError, command
 from controller.cli.explanation import read_warehouses
@@ -25,6 +25,8 @@ from controller.kargo.warehouse import decode_warehouse
 from controller.runtime.api.client import Client
 
 SECONDS = "10s"
+LONGEST = 300
+"""Characters that are shown of a finding: a URL in a Warehouse may have thousands."""
 _PATH = re.compile("azure/[0-9a-f]{64}")
 
 
@@ -130,10 +132,7 @@ async def _cluster(client: Client, options: _Options) -> tuple[list[Finding], st
         said, setting = await kargo.settings(client, options.namespace)
         found += said
         system = system or setting.system_namespace
-        try:
-            base_url = base_url or (setting.base_url and setting_values.base_url(setting.base_url))
-        except ValueError as fault:
-            found.append(error("ConfigMap", f"its base URL {fault}", "correct it where Kargo is installed"))
+        base_url = base_url or setting.base_url
     system = system or "kargo-system-resources"
     if not usable:
         return found, None
@@ -172,7 +171,14 @@ def _published_base(served: Sequence[Receiver]) -> str:
     return url.rpartition("/azure/")[0]
 
 
+def _presentable(text: str) -> str:
+    """Return a text without a receiver's path, and not too long."""
+    text = _PATH.sub("azure/…", text)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
 def _shown(found: Sequence[Finding], output: str) -> str:
+    found = [Finding(each.level, *map(_presentable, each[1:])) for each in found]
     counts = {level: sum(each.level is level for each in found) for level in Level}
     if output == "json":
         report = {
@@ -180,11 +186,11 @@ def _shown(found: Sequence[Finding], output: str) -> str:
             "warnings": counts[Level.WARNING],
             "findings": [{**each._asdict(), "level": each.level.value} for each in found],
         }
-        return _PATH.sub("azure/…", json.dumps(report, indent=2, ensure_ascii=False)) + "\n"
+        return json.dumps(report, indent=2) + "\n"
     rows = []
     for each in found:
         rows.append((each.level.value, each.subject, each.text))
         if each.do:
             rows.append(("", "", f"  do: {each.do}"))
     end = f"\n{counts[Level.ERROR]} error(s), {counts[Level.WARNING]} warning(s)\n"
-    return _PATH.sub("azure/…", table(("LEVEL", "SUBJECT", "FINDING"), rows)) + end
+    return table(("LEVEL", "SUBJECT", "FINDING"), rows) + end

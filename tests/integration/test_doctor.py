@@ -147,7 +147,9 @@ def test_a_healthy_installation(
     assert (done.returncode, done.stderr, wrong) == (0, "", {"certificate"})
     assert ("ok", "version v1.10.2 is supported") in found["Kargo"]
     assert found["receiver's Pods"] == [("ok", "2 ready, version 0.1.0")]
-    assert found["CRDs"] == [("ok", "warehouses, projectconfigs, clusterconfigs, promotions")]
+    assert found["CRDs"] == [
+        ("ok", "warehouses, projectconfigs, clusterconfigs, promotions of kargo.akuity.io")
+    ]
     assert "leads to the receiver" in found["route"][0][1]
     name = f"{project.name}/azure"
     assert found[name][0] == ("ok", "served, demands Authorization header, status is right")
@@ -198,8 +200,8 @@ def test_a_broken_installation(
     assert level == "error"
     assert "does not exist" in text
     assert [text for _, text in found[f"Warehouse {project.name}/web"]] == [
-        "git subscription https://dev.azure.com/o/p/r can never match an event",
-        "image subscription https://contoso.azurecr.io can never match an event",
+        "can never match an event: git subscription https://dev.azure.com/o/p/r",
+        "can never match an event: image subscription https://contoso.azurecr.io",
     ]
     assert found[f"Project {alone.name}"] == [
         ("warning", f"no receiver covers 1 Warehouse(s) with Azure subscriptions: {alone.name}/app")
@@ -243,3 +245,59 @@ def test_no_cluster_is_one_line(tmp_path: Path, control_plane: ControlPlane) -> 
     assert (silent.returncode, silent.stdout, silent.stderr.count("\n")) == (1, "", 1)
     assert silent.stderr.startswith("kargo-azure-receiver doctor: ")
     assert doctor(tmp_path / "config", "--timeout=soon").returncode == 2
+
+
+def test_credentials_that_are_not_accepted_are_one_line(tmp_path: Path, control_plane: ControlPlane) -> None:
+    """Nothing else would be answered either."""
+    config = json.loads(control_plane.kubectl("config", "view", "--raw", "-o=json"))
+    config["users"][0]["user"] = {"token": "expired"}
+    (tmp_path / "config").write_text(json.dumps(config), "utf-8")
+    done = doctor(tmp_path / "config")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "doctor: the cluster does not accept your credentials: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("base_url", "said"),
+    [
+        pytest.param("kargo.example.com", "is no absolute URL", id="no URL"),
+        pytest.param("https://user:hush@kargo.example.com", "must not hold a user name", id="a password"),
+        pytest.param("https://kargo\x1b[31m\n.example.com", "is no URL that Kargo takes", id="colours"),
+    ],
+)
+def test_a_base_url_that_nobody_can_use(
+    installation: Installation, control_plane: ControlPlane, base_url: str, said: str
+) -> None:
+    """It is an error, is not called, and is not repeated."""
+    installation.config_map(base_url)
+    done = doctor(control_plane.kubeconfig, "-o=json")
+    ((level, text),) = findings(done)["ConfigMap"]
+    assert (done.returncode, level) == (1, "error")
+    assert said in text
+    assert "not checked" in findings(done)["route"][0][1]
+    assert "hush" not in done.stdout
+
+
+def test_hostile_objects_are_a_few_short_lines(
+    installation: Installation, new_project: Callable[..., Project], control_plane: ControlPlane
+) -> None:
+    """No traceback, no control characters, no page of text, and no path of a receiver, whatever they hold."""
+    project = new_project().create()
+    digest = "ab" * 32
+    project.put_receivers(
+        [{"name": "\x1b[31mred\n", "azure": {"secretRef": {"name": "../x"}}}, 1, {"azure": 1}]
+    )
+    long = [git(f"https://dev.azure.com/{number}/azure/{digest}" + "a" * 3000) for number in range(200)]
+    for number, subscriptions in enumerate(
+        (None, "x", [1, None, {"image": 1}, {"git": {"repoURL": 5}}], long)
+    ):
+        project.add_warehouse(f"w{number}", annotations={"kargo.akuity.io/refresh": "\x1b[2J" + "z" * 500})
+        project.set_subscriptions(f"w{number}", subscriptions)
+    installation.kargo("v1.x")
+    installation.config_map(f"https://{'a' * 5000}.invalid")
+    done = doctor(control_plane.kubeconfig)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert all(line.isprintable() and len(line) < 500 for line in done.stdout.splitlines())
+    assert len(done.stdout.splitlines()) < 60
+    assert digest not in done.stdout
+    assert "can never match an event: git subscription https://dev.azure.com/0/" in done.stdout

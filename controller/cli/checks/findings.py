@@ -6,10 +6,12 @@ from enum import Enum
 from typing import NamedTuple
 
 from controller.cli.cluster import explained
-from controller.runtime.api.errors import UNDECODABLE, ApiError, ConnectionFailed
+from controller.runtime.api.errors import UNDECODABLE, ApiError, ConnectionFailed, Unauthorized
 
 NAMED = 5
 """Objects that a line names where it is about many."""
+NO_ACCESS = (ConnectionFailed, Unauthorized)
+"""After these no other request would be answered either."""
 
 
 class Level(Enum):
@@ -49,10 +51,10 @@ def error(subject: str, text: str, do: str) -> Finding:
 
 @contextlib.contextmanager
 def unread(found: list[Finding], subject: str, do: str, level: Level = Level.WARNING) -> Iterator[None]:
-    """Add a finding for what the API refuses meanwhile. Raises ConnectionFailed: nothing else would work."""
+    """Add a finding for what the API refuses meanwhile. Raises what ``NO_ACCESS`` names."""
     try:
         yield
-    except ConnectionFailed:
+    except NO_ACCESS:
         raise
     except (ApiError, *UNDECODABLE) as fault:
         found.append(Finding(level, subject, f"not checked: {explained(fault)}", do))

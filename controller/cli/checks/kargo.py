@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from controller.cli.checks.findings import Finding, Level, error, ok, some, unread, warning
+from controller.cli import setting_values
+from controller.cli.checks.findings import NO_ACCESS, Finding, Level, error, ok, some, unread, warning
 from controller.cli.cluster import every
 from controller.kargo.objects import (
     CLUSTER_CONFIGS,
@@ -17,7 +18,7 @@ from controller.kargo.objects import (
     items,
 )
 from controller.runtime.api.client import Client
-from controller.runtime.api.errors import ApiError, ConnectionFailed, Forbidden, NotFound
+from controller.runtime.api.errors import ApiError, Forbidden, NotFound
 from controller.runtime.api.resource import Resource
 
 DEPLOYMENTS = Resource("apps", "v1", "deployments")
@@ -40,30 +41,35 @@ _NUMBERS = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.\d.*)?")
 async def crds(client: Client) -> tuple[list[Finding], bool]:
     """Return findings about Kargo's kinds, and whether the cluster has those that all depends on."""
     found: list[Finding] = []
-    there, usable = [], True
+    there, missing, unread_kinds = [], [], []
     for resource in (WAREHOUSES, PROJECT_CONFIGS, CLUSTER_CONFIGS, PROMOTIONS):
-        needed = resource in (WAREHOUSES, PROJECT_CONFIGS)
         try:
             await client.list_page(resource, limit=1)
         except NotFound:
-            usable = usable and not needed
-            level = Level.ERROR if needed else Level.WARNING
-            text = f"the cluster has no {resource}"
-            found.append(
-                Finding(level, "CRDs", text, "install Kargo, or is it another cluster's kubeconfig?")
-            )
+            missing.append(resource)
         except Forbidden:
-            text = f"not checked: you lack the right to list {resource} in all namespaces"
-            found.append(warning("CRDs", text, RUN_AS_ADMINISTRATOR))
-        except ConnectionFailed:
+            unread_kinds.append(resource)
+        except NO_ACCESS:
             raise
         except ApiError as fault:
             found.append(error("CRDs", str(fault), "look at the API server"))
         else:
-            there.append(resource.plural)
+            there.append(resource)
+    usable = not {WAREHOUSES, PROJECT_CONFIGS} & set(missing)
+    if missing:
+        text = f"the cluster has no {_kinds(missing)}"
+        do = "install Kargo, or is it another cluster's kubeconfig?"
+        found.append(Finding(Level.WARNING if usable else Level.ERROR, "CRDs", text, do))
+    if unread_kinds:
+        text = f"not checked: you lack the right to list {_kinds(unread_kinds)} in all namespaces"
+        found.append(warning("CRDs", text, RUN_AS_ADMINISTRATOR))
     if there:
-        found.insert(0, ok("CRDs", ", ".join(there)))
+        found.insert(0, ok("CRDs", _kinds(there)))
     return found, usable
+
+
+def _kinds(resources: Sequence[Resource]) -> str:
+    return f"{', '.join(each.plural for each in resources)} of {resources[0].group}"
 
 
 async def deployments(client: Client, namespace: str) -> list[Finding]:
@@ -168,15 +174,20 @@ async def settings(client: Client, namespace: str) -> tuple[list[Finding], Setti
                 continue
             url, system = (str(field(data, key) or "") for key in (BASE_URL, SYSTEM_NAMESPACE))
             if url:
-                return [ok("ConfigMap", f"{name}: base URL {_bare(url)}")], Setting(url, system)
+                judged = _judge_base_url(name, url)
+                return [judged], Setting(url if judged.level is Level.OK else "", system)
         text = f"neither {KARGOS_CONFIG_MAP} nor {OUR_CONFIG_MAP} in namespace {namespace} has {BASE_URL}"
         do = "install Kargo's external-webhooks-server, or set baseUrl of our chart; here: --base-url"
         found.append(warning("ConfigMap", text, do))
     return found, Setting()
 
 
-def _bare(url: str) -> str:
-    return re.sub(r"(?<=://)[^/@]*@", "", url).partition("?")[0]
+def _judge_base_url(name: str, url: str) -> Finding:
+    try:
+        setting_values.base_url(url)
+    except ValueError as fault:
+        return error("ConfigMap", f"the base URL in {name} {fault}", "correct it where Kargo is installed")
+    return ok("ConfigMap", f"{name}: base URL {url.partition('?')[0]}")
 
 
 def _any(raw: bytes | msgspec.Raw) -> Any:

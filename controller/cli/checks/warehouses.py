@@ -26,20 +26,23 @@ def judge(
 
     ``everywhere``: a receiver covers all Projects; ``projects`` are those that have one of their own.
     """
-    found = []
+    misspelled: dict[tuple[str, str], list[str]] = {}
     uncovered: dict[str, dict[str, None]] = {}
     azure: dict[str, None] = {}
     for each in subscriptions:
         name = f"{each.warehouse.namespace}/{each.warehouse.name}"
         advice = hopeless(each.kind, each.url)
         if advice:
-            text = f"{each.kind} subscription {shown(each.url)} can never match an event"
-            found.append(warning(f"Warehouse {name}", text, advice))
+            misspelled.setdefault((name, advice), []).append(f"{each.kind} subscription {shown(each.url)}")
         elif not is_azure(each.key):
             continue
         azure[name] = None
         if not everywhere and each.warehouse.namespace not in projects:
             uncovered.setdefault(each.warehouse.namespace, {})[name] = None
+    found = [
+        warning(f"Warehouse {name}", f"can never match an event: {some(spellings)}", advice)
+        for (name, advice), spellings in misspelled.items()
+    ]
     for project, names in uncovered.items():
         text = f"no receiver covers {len(names)} Warehouse(s) with Azure subscriptions: {some(list(names))}"
         do = "add an Azure receiver to its ProjectConfig, or to the ClusterConfig"

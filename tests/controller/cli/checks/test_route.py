@@ -51,15 +51,17 @@ async def test_nobody_answers() -> None:
         assert route.NOBODY not in "".join(map(str, found))
 
 
-async def over_tls(authority: trustme.CA, folder: Path, days: int, context: ssl.SSLContext) -> list[Finding]:
+async def over_tls(
+    authority: trustme.CA, folder: Path, days: int, context: ssl.SSLContext, host: str = "localhost"
+) -> list[Finding]:
     """What is found where the receiver serves a certificate that is valid for so many days."""
     expires = dt.datetime.now(dt.UTC) + dt.timedelta(days=days, hours=1)
-    leaf = authority.issue_cert("localhost", not_after=expires)
+    leaf = authority.issue_cert("localhost", not_before=expires - dt.timedelta(days=365), not_after=expires)
     (folder / "tls.crt").write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
     (folder / "tls.key").write_bytes(leaf.private_key_pem.bytes())
     serving = Certificate(folder / "tls.crt", folder / "tls.key")
     async with running(Site(certificate=serving)) as site:
-        base = f"https://localhost:{site.port}/webhooks"
+        base = f"https://{host}:{site.port}/webhooks"
         return await route.check(base, context=context, seconds=5, from_pod=False)
 
 
@@ -73,6 +75,24 @@ async def test_the_receiver_over_tls(tmp_path: Path) -> None:
     assert certificate.text == "trusted, valid for 90 day(s)"
     answered, certificate = await over_tls(authority, tmp_path, 3, trusting)
     assert (answered.level, certificate.level) == (Level.OK, Level.WARNING)
-    (refused,) = await over_tls(authority, tmp_path, 90, ssl.create_default_context())
-    assert refused.level is Level.ERROR
-    assert "its certificate is not accepted" in refused.text
+    strict = ssl.create_default_context()
+    for days, context, host, why in (
+        (90, strict, "localhost", "unable to get local issuer certificate"),
+        (-3, trusting, "localhost", "certificate has expired"),
+        (90, trusting, "127.0.0.1", "IP address mismatch"),
+    ):
+        (refused,) = await over_tls(authority, tmp_path, days, context, host)
+        assert refused.level is Level.ERROR
+        assert f"its certificate is not accepted: {why}" in refused.text
+
+
+async def test_a_host_that_nobody_knows() -> None:
+    """The name service's answer, and what to look at."""
+    context = trust(None, verify=True)
+    base = "https://kargo.example.invalid"
+    (found,) = await route.check(base, context=context, seconds=5, from_pod=False)
+    assert (found.level, found.text.partition(": ")[0]) == (
+        Level.ERROR,
+        "kargo.example.invalid:443 does not answer",
+    )
+    assert "DNS" in found.do
