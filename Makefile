@@ -10,6 +10,8 @@ CLUSTER ?= local
 VENV := .venv
 BIN := $(VENV)/bin
 UNIT := tests/controller tests/webhook
+# What measures others' delays, or has a cluster to itself.
+ALONE := e2e tests/attacks tests/faults tests/fuzz
 VERSION := $(shell sed -n 's/^version = //p' setup.cfg)
 
 SHELL := /bin/bash
@@ -28,10 +30,11 @@ run: $(VENV)/ready ## see it work: a control plane, the receiver, and events as 
 	@exec $(BIN)/python -m e2e.demo --cluster=$(CLUSTER) $(ARGS)
 
 .PHONY: test
-test: $(VENV)/ready ## run all tests, those on a real control plane too
+test: $(VENV)/ready controlplane ## run all tests, those on a real control plane too
 ifeq ($(ARGS),)
 	@$(BIN)/python -m pytest -n auto -m unit $(UNIT)
-	@exec $(BIN)/python -m pytest -m 'not unit'
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not unit' tests $(ALONE:%=--ignore=%)
+	@exec $(BIN)/python -m pytest $(ALONE)
 else
 	@exec $(BIN)/python -m pytest $(ARGS)
 endif

@@ -34,6 +34,11 @@ def run_demo(*flags: str, env: Mapping[str, str] | None = None) -> subprocess.Co
     )
 
 
+def heed_ctrl_c() -> None:
+    """Undo what a job in the background and a worker of pytest-xdist inherit: SIGINT is ignored there."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_the_demonstration_shows_what_each_event_refreshed() -> None:
     """Every way in which Azure calls gets its answer, and exactly the objects that it is about change."""
     done = run_demo()
@@ -63,7 +68,13 @@ def test_ctrl_c_stops_everything_that_was_started() -> None:
     leader, follower = os.openpty()
     command = [sys.executable, "-m", "e2e.demo", f"--port={port}", f"--admin-port={admin_port}"]
     with subprocess.Popen(
-        command, cwd=ROOT, stdin=follower, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        stdin=follower,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_ctrl_c,
     ) as demo:
         assert demo.stdout is not None
         shown = ""
