@@ -9,7 +9,9 @@ from tests.faults.field import Field
 from tests.faults.stage import Stage
 from tests.support.event_queue import EventQueue
 from tests.support.ledger import Ledger
+from tests.support.process_stats import MIB, memory, peak_memory
 from tests.support.receiver_process import ReceiverProcess
+from tests.support.storage_proxy import ANSWERS, StorageProxy
 
 MESSAGES = 500
 DONE = "kargo_azure_receiver_queue_messages_total"
@@ -90,3 +92,29 @@ def test_storage_stopped_and_started(stage: Stage, queue: EventQueue) -> None:
     failing, recovered = receiver.events("queue_failing"), receiver.events("queue_recovered")
     assert sorted(line["request"] for line in failing) == sorted(line["request"] for line in recovered)
     assert len({line["request"] for line in failing}) == len(failing)
+
+
+def test_answers_that_no_storage_account_gives(stage: Stage, queue: EventQueue) -> None:
+    """Each is one line when it begins and one when it ends; the rest stays ready, memory as it was."""
+    field, ledger = stage.field(repositories=25), Ledger()
+    with StorageProxy(queue.storage.port, stage.background) as proxy:
+        receiver = queue.read_by(stage.start, port=proxy.port)
+        resident = memory(receiver.process.pid)
+        faults = [*ANSWERS, "cut", *(["stall"] if stage.full else [])]
+        for fault in faults:
+            proxy.break_with(fault)
+            eventually(lambda: receiver.metric(FAILING) == 1, 20.0, fault)
+            assert receiver.admin("/readyz").status == 200
+            push = field.push("app-0")
+            answer = receiver.post(field.project.path, push.body)
+            assert (answer.status, answer.json) == (200, {"msg": "refreshed 4 warehouse(s)"})
+            proxy.break_with("")
+            send(queue, field, ledger, 25)
+            eventually(lambda: receiver.metric(FAILING) == 0, 20.0, f"the end of {fault}")
+            eventually(lambda: queue.left() == 0)
+        settle(stage, queue, ledger, [receiver])
+        assert peak_memory(receiver.process.pid) - resident < 40 * MIB, "an answer of 100 MB is in memory"
+    lines = [receiver.events(event) for event in ("queue_failing", "queue_recovered")]
+    begun, ended = ([line["request"] for line in each] for each in lines)
+    assert begun == ended
+    assert begun.count("receive") == len(faults)

@@ -40,12 +40,12 @@ class EventQueue:
     ) -> None:
         self.client.close()
 
-    def read_by(self, start: ReceiverFactory, *flags: str) -> ReceiverProcess:
-        """Start a receiver that reads it with the account's key, and is up to thousands of messages."""
+    def read_by(self, start: ReceiverFactory, *flags: str, port: int = 0) -> ReceiverProcess:
+        """Start a receiver that reads it with the account's key: through a proxy at ``port`` if given."""
         # Not in asyncio's debug mode, which costs more than the work.
         key = self.storage.connection_string
         environment = {"AZURE_STORAGE_CONNECTION_STRING": key, "PYTHONASYNCIODEBUG": "", "LOG_LEVEL": "info"}
-        return start(f"--queue={self.url()}", *flags, environment=environment)
+        return start(f"--queue={self.url(port)}", *flags, environment=environment)
 
     def url(self, port: int = 0) -> str:
         """Its URL, or its URL behind a proxy at ``port``."""

@@ -47,7 +47,7 @@ class Queue(Protocol):
         """
 
     async def delete(self, message: Message) -> None:
-        """Delete a message; one that is gone is deleted. Raises MessageLost for one that is another's."""
+        """Delete a message. Raises MessageLost."""
 
     async def poison(self, message: Message) -> None:
         """Copy a message to the queue ``…-poison``, which is made if it is missing."""

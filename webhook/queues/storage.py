@@ -4,6 +4,7 @@ The client's own retries are off, since the consumer decides when to try again. 
 URL whose query is a credential, so that only the status and what stands before a query is kept of it.
 """
 
+import asyncio
 import contextlib
 import re
 from collections.abc import Awaitable, Sequence
@@ -12,27 +13,78 @@ from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError
+from azure.core.pipeline import PipelineResponse
+from azure.core.pipeline.transport import AioHttpTransport
 from azure.storage.queue import QueueMessage
 from azure.storage.queue.aio import QueueClient
 
+from webhook.limits import MIB
 from webhook.queues.ports import Message, MessageLost, QueueFault, QueueRefused, QueueSettingError
 
 CONNECT_SECONDS, READ_SECONDS = 10, 10
 """Of one request: the service answers within two seconds, or throttles."""
+REQUEST_SECONDS = 30.0
+"""Of one request in all, with what it takes to get a token."""
+MOST_BYTES = 4 * MIB
+"""Of one answer: 32 messages of 64 KB are 2 MiB."""
 _ERROR_CHARACTERS = 300
 _QUERY = re.compile(r"\?\S*")
 _UNAUTHENTICATED = "AuthenticationFailed"
-_LOST = frozenset({"MessageNotFound", "PopReceiptMismatch"})
+_MESSAGES = b"<QueueMessagesList"
 _HINTS = {
     _UNAUTHENTICATED: " (a wrong or expired credential, or a clock that is off by 15 minutes)",
     "AuthorizationPermissionMismatch": " (needs the role Storage Queue Data Contributor, or a SAS with rapu)",
 }
 
-_FAULTS = (AzureError, aiohttp.ClientError, OSError, TimeoutError, ValueError)
-"""What a request, or the token for it, may fail with: none of it may end the process."""
-
 T = TypeVar("T")
+
+
+class _QueueMissing(QueueFault):
+    pass
+
+
+class _QueueExists(QueueFault):
+    pass
+
+
+_KINDS = {
+    "MessageNotFound": MessageLost,
+    "PopReceiptMismatch": MessageLost,
+    "QueueNotFound": _QueueMissing,
+    "QueueAlreadyExists": _QueueExists,
+}
+"""Kinds of faults by the service's code.
+
+https://learn.microsoft.com/rest/api/storageservices/queue-service-error-codes
+"""
+
+
+class _Answer(aiohttp.ClientResponse):
+    """An answer of bounded size, which the client reads whole."""
+
+    async def read(self) -> bytes:
+        body = bytearray()
+        async for chunk in self.content.iter_any():
+            body += chunk
+            if len(body) > MOST_BYTES:
+                self.close()
+                raise aiohttp.ClientPayloadError(f"an answer of more than {MOST_BYTES // MIB} MiB")
+        return bytes(body)
+
+
+class _Transport(AioHttpTransport):  # type: ignore[misc] # which it gets by __getattr__
+    """The client's own transport, but for the answers."""
+
+    session: aiohttp.ClientSession | None
+
+    async def open(self) -> None:
+        if self.session is None:
+            jar = aiohttp.DummyCookieJar()
+            self.session = aiohttp.ClientSession(
+                response_class=_Answer, trust_env=True, cookie_jar=jar, auto_decompress=False
+            )
+        await super().open()
 
 
 class StorageQueue:
@@ -69,48 +121,43 @@ class StorageQueue:
             queue,
             credential=self._credential,
             retry_total=0,
-            connection_timeout=CONNECT_SECONDS,
-            read_timeout=READ_SECONDS,
+            transport=_Transport(connection_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS),
         )
 
     async def receive(self, most: int, visibility: int) -> Sequence[Message]:
         """Receive at most so many messages, invisible to others for ``visibility`` seconds."""
-        try:
-            found = self._client.receive_messages(
-                messages_per_page=most, max_messages=most, visibility_timeout=visibility
-            )
-            async for page in found.by_page():
-                return [_message(each) async for each in page]
-        except _FAULTS as error:
-            _raise(error)
+        return await _carry_out(self._receive(most, visibility))
+
+    async def _receive(self, most: int, visibility: int) -> Sequence[Message]:
+        found = self._client.receive_messages(
+            messages_per_page=most,
+            max_messages=most,
+            visibility_timeout=visibility,
+            raw_response_hook=_check_messages,
+        )
+        async for page in found.by_page():
+            return [_message(each) async for each in page]
         return []
 
     async def renew(self, message: Message, visibility: int) -> Message:
         """Keep a message invisible for so many seconds from now."""
-        renewed = await _faults(
+        renewed = await _carry_out(
             self._client.update_message(message.id, message.receipt, visibility_timeout=visibility)
         )
         return message._replace(receipt=str(renewed.pop_receipt))
 
     async def delete(self, message: Message) -> None:
-        """Delete a message; one that is gone is deleted."""
-        try:
-            await self._client.delete_message(message.id, message.receipt)
-        except ResourceNotFoundError:
-            return
-        except _FAULTS as error:
-            _raise(error)
+        """Delete a message."""
+        await _carry_out(self._client.delete_message(message.id, message.receipt))
 
     async def poison(self, message: Message) -> None:
         """Copy a message to the poison queue, which is made if it is missing."""
         try:
-            await self._poison.send_message(message.text)
-        except ResourceNotFoundError:
-            with contextlib.suppress(ResourceExistsError):  # another message has just made it
-                await _faults(self._poison.create_queue())
-            await _faults(self._poison.send_message(message.text))
-        except _FAULTS as error:
-            _raise(error)
+            await _carry_out(self._poison.send_message(message.text))
+        except _QueueMissing:
+            with contextlib.suppress(_QueueExists):  # another message has just made it
+                await _carry_out(self._poison.create_queue())
+            await _carry_out(self._poison.send_message(message.text))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -134,27 +181,37 @@ def _key(connection_string: str, name: str) -> dict[str, str]:
     return {"account_name": account, "account_key": key}
 
 
-async def _faults(request: Awaitable[T]) -> T:
+def _check_messages(response: PipelineResponse[Any, Any]) -> None:
+    """Raise ValueError for an answer that another than the service has given, such as a network's login page.
+
+    The client would take some of them for an empty queue.
+    """
+    answer = response.http_response
+    if answer.status_code == HTTPStatus.OK and _MESSAGES not in answer.body()[:MIB]:
+        raise ValueError("the answer is no list of messages")
+
+
+async def _carry_out(request: Awaitable[T]) -> T:
+    """Return the answer; raises QueueFault for whatever goes wrong."""
     try:
-        return await request
-    except ResourceExistsError:
-        raise
-    except _FAULTS as error:
+        async with asyncio.timeout(REQUEST_SECONDS):
+            return await request
+    except Exception as error:  # noqa: BLE001 - the client raises anything for an answer that it can't read
         _raise(error)
 
 
 def _raise(error: Exception) -> NoReturn:
     given = getattr(error, "error_code", None)
     code = str(getattr(given, "value", given) or "")
-    if code in _LOST:
-        raise MessageLost(code) from None
-    if isinstance(error, HttpResponseError) and error.status_code is not None:
-        refused = error.status_code == HTTPStatus.FORBIDDEN and code != _UNAUTHENTICATED
-        kind = QueueRefused if refused else QueueFault
-        raise kind(f"{error.status_code} {code}{_HINTS.get(code, '')}".strip()) from None
+    status = error.status_code if isinstance(error, HttpResponseError) else None
+    if status is not None and status >= HTTPStatus.MULTIPLE_CHOICES:
+        refused = status == HTTPStatus.FORBIDDEN and code != _UNAUTHENTICATED
+        kind = QueueRefused if refused else _KINDS.get(code, QueueFault)
+        raise kind(f"{status} {code}{_HINTS.get(code, '')}".strip()) from None
     raise QueueFault(_clean(error)) from None
 
 
 def _clean(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return _QUERY.sub("?…", lines[0])[:_ERROR_CHARACTERS]
+    text = type(error).__name__ if lines[0].startswith("<") else lines[0]  # or an object, written out
+    return _QUERY.sub("?…", text)[:_ERROR_CHARACTERS]
