@@ -3,7 +3,7 @@
 Kargo's normalization is built on these two, and its answers are matched byte for byte. Python agrees with
 Go but for what is written here: its ``str.lower`` knows words and ligatures, and each release of either
 language has the tables of its own version of Unicode (Go 1.21 to 1.26: 15.0; Python 3.11: 14.0,
-3.12: 15.0, 3.13: 15.1).
+3.12: 15.0, 3.13: 15.1, 3.14: 16.0).
 """
 
 import re
@@ -17,15 +17,25 @@ _PRINTABLE_IN_GO = re.compile(
     "\U0001fa87\U0001fa88\U0001faad-\U0001faaf\U0001fabb-\U0001fabd\U0001fabf\U0001face\U0001facf"
     "\U0001fada\U0001fadb\U0001fae8\U0001faf7\U0001faf8\U0002b739\U00031350-\U000323af]"
 )
-# Printable since Unicode 15.1, so known to Python 3.13 but not to Go.
-_UNASSIGNED_IN_GO = re.compile("[\u2ffc-\u2fff\u31ef\U0002ebf0-\U0002ee5d]")
+# Assigned in Unicode 15.1 (Python 3.13) and 16.0 (3.14), so unknown to Go: neither printable nor of any case.
+_UNASSIGNED_IN_GO = re.compile(
+    "([\u0897\u1b4e\u1b4f\u1b7f\u1c89\u1c8a\u2427-\u2429\u2ffc-\u2fff\u31e4-\u31ef\ua7cb-\ua7cd\ua7da-\ua7dc"
+    "\U000105c0-\U000105f3\U00010d40-\U00010d8f\U00010ec2-\U00010efc\U00011380-\U000113e2"
+    "\U000116d0-\U000116e3\U00011bc0-\U00011bf9\U00011f5a\U00013460-\U000143fa\U00016100-\U00016139"
+    "\U00016d40-\U00016d79\U00018cff\U0001cc00-\U0001ceb3\U0001e5d0-\U0001e5ff\U0001f8b2-\U0001f8c1"
+    "\U0001fa89-\U0001fa8f\U0001fabe\U0001fac6\U0001fadc-\U0001fadf\U0001fae9\U0001fbcb-\U0001fbef"
+    "\U0002ebf0-\U0002ee5d])"
+)
 
 
 def lower(text: str) -> str:
     """Map each rune to its simple lower case, as ``strings.ToLower``: no final sigma, ``İ`` is ``i``."""
-    if not text.isascii():
-        text = text.replace("\u0130", "i").replace("\u03a3", "\u03c3")
-    return text.lower()
+    if text.isascii():
+        return text.lower()
+    text = text.replace("\u0130", "i").replace("\u03a3", "\u03c3")
+    parts = _UNASSIGNED_IN_GO.split(text)  # every second one is such a rune
+    parts[::2] = [part.lower() for part in parts[::2]]
+    return "".join(parts)
 
 
 def printable(text: str) -> str:

@@ -71,7 +71,11 @@ def when(seconds: float) -> str:
 
 def _require_files(path: Path) -> None:
     """Raise HistoryError or OSError unless there is a journal; a FIFO, say, would be waited for."""
-    if not path.parent.is_dir():
+    try:
+        is_folder = stat.S_ISDIR(path.parent.stat().st_mode)  # is_dir() hides errors since Python 3.14
+    except (FileNotFoundError, NotADirectoryError):
+        is_folder = False
+    if not is_folder:
         raise HistoryError(f"{path.parent} is not a folder")
     for suffix in ("", "-wal", "-shm"):
         file = path.with_name(path.name + suffix)

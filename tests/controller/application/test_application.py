@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator, MutableSequence
 from typing import Any
 
@@ -40,6 +41,7 @@ async def starting(server: ApiServer) -> AsyncIterator[tuple[Manager, Applicatio
         application = Application(options, "test", server.configuration(), journal)
         manager.at_end("client", application.client.close)
         yield manager, application
+    gc.unfreeze()  # what the receiver exempts from collection, while this process goes on
 
 
 async def test_asked_to_stop_while_secrets_are_read_never_serves() -> None:

@@ -1,8 +1,10 @@
 """The journal's file: damaged, of other releases, moved aside, and in folders that can't be used."""
 
+import contextlib
 import fcntl
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -92,6 +94,7 @@ def test_a_file_that_goes_bad_while_in_use_is_moved_aside(file: JournalFile, fol
     assert [line["event"] for line in logs] == ["journal_moved_aside"]
     assert file.pending == 1
     assert outcomes(folder) == {"new": None}
+    file.close()
 
 
 def test_one_file_moved_aside_is_kept_and_no_larger_one(folder: Path) -> None:
@@ -190,9 +193,17 @@ def test_a_folder_that_can_not_be_used_is_one_clear_line(
     assert "\n" not in str(raised.value)
 
 
-def test_a_receiver_that_is_about_to_end_is_waited_for(file: JournalFile, folder: Path) -> None:
+def test_a_receiver_that_is_about_to_end_is_waited_for(folder: Path) -> None:
     """The Pod before this one may still hold the folder: the start waits, as long as an end takes."""
-    threading.Timer(0.3, file.close).start()
+    held = threading.Event()
+
+    def end_soon() -> None:
+        with contextlib.closing(JournalFile.open(folder, HistoryLimits(), NOW)):
+            held.set()
+            time.sleep(0.3)
+
+    threading.Thread(target=end_soon).start()
+    assert held.wait(10)
     JournalFile.open(folder, HistoryLimits(), NOW).close()
     with (folder / LOCK_NAME).open() as free:
         fcntl.flock(free, fcntl.LOCK_EX | fcntl.LOCK_NB)
