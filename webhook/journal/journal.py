@@ -38,7 +38,7 @@ from webhook.outcome import NO_REMARKS, Finished, Remarkable, Remarks
 
 __all__ = ["HistoryLimits", "Journal", "JournalError"]
 
-RECORD_SECONDS = 0.03
+RECORD_SECONDS = 0.05
 """How long a row waits for others to be written with, and its own outcome; an answer may wait for it."""
 NOTICE_SECONDS = 1.0
 """The same for a notice, for which nobody ever waits."""
