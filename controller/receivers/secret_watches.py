@@ -163,7 +163,7 @@ class SecretWatches:
         """Run one informer; the first list waits for its turn."""
         await watch.listing.begin()
         try:
-            while self._unpaced:  # somebody's list was refused, so ours may be too
+            if self._unpaced:  # somebody's list was refused, so ours may be too
                 self._unpaced -= 1
                 await self.pacer.first()
             await watch.informer.run()
