@@ -4,6 +4,7 @@ A journal in memory has one connection only: it is read between two commits, and
 """
 
 import asyncio
+import math
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,6 +20,10 @@ from webhook.outcome import NearMisses, Outcome
 
 READ_SECONDS = 0.9
 """How long one query may take: a peer's page waits for a second."""
+YOUNG_SECONDS = 300.0
+"""Age of a delivery from which on its outcome rarely changes."""
+OLD_SECONDS = 600.0
+"""How long a summary of older ones is used: the last 24 hours may be as much longer."""
 
 T = TypeVar("T")
 
@@ -31,6 +36,9 @@ class JournalHistory:
         self._journal = journal
         self._folder = folder
         self._thread = DaemonThread("history")
+        self._old: Mapping[str, history.ReceiverSummary] = {}
+        """What came before ``_old_until``, as it was read at ``_old_at`` (Unix seconds)."""
+        self._old_at = self._old_until = -math.inf
 
     async def deliveries(self, query: Query) -> Sequence[Delivery]:
         """Return a page of deliveries, the newest first."""
@@ -50,8 +58,18 @@ class JournalHistory:
         return _delivery(found) if found is not None else None
 
     async def summaries(self, now: datetime) -> Mapping[str, Summary]:
-        """Return each receiver's last delivery and success, and its answers of the last 24 hours."""
-        found = await self._read(lambda database: history.summaries(database, now.timestamp()))
+        """Return each receiver's last delivery and success, and its answers of the last 24 hours.
+
+        What is older than ``YOUNG_SECONDS`` is read now and then only, and used longer if it can't be read: a
+        full history takes a tenth of a second of processor time, on a busy machine more than a page may wait.
+        """
+        at = now.timestamp()
+        if not 0 <= at - self._old_at < OLD_SECONDS:
+            await self._read_old(at)
+        since = self._old_until
+        found = dict(self._old)
+        for name, young in (await self._read(lambda it: history.summaries(it, at, since=since))).items():
+            found[name] = found[name].with_(young) if name in found else young
         return {
             receiver: Summary(
                 last_delivery=_moment(each.last),
@@ -62,6 +80,16 @@ class JournalHistory:
             )
             for receiver, each in found.items()
         }
+
+    async def _read_old(self, now: float) -> None:
+        until = now - YOUNG_SECONDS
+        try:
+            old = await self._read(lambda database: history.summaries(database, now, until=until))
+        except HistoryError:
+            if not self._old:
+                raise
+        else:
+            self._old, self._old_at, self._old_until = old, now, until
 
     async def _read(self, question: Callable[[sqlite3.Connection], T]) -> T:
         if self._folder is not None:

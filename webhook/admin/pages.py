@@ -151,7 +151,9 @@ class File(Handler):
 
 
 def routes(fleet: Fleet) -> list[tuple[str, type[Handler], dict[str, Any]]]:
-    """Return the pages' paths."""
+    """Return the pages' paths. Compiles the templates: 15 ms that the first reader's page would take."""
+    for path in FOLDER.glob("*.html"):
+        _templates.load(path.name)
     wired = {"fleet": fleet, "places": asyncio.Semaphore(AT_ONCE)}
     return [
         ("/", OverviewPage, wired),

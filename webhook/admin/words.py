@@ -97,6 +97,11 @@ def is_receiver(name: str) -> bool:
     return "/" in name and ":" not in name
 
 
+def asks_for_refresh(delivery: Delivery) -> bool:
+    """Return whether something could have matched: a ping or a refusal asks for nothing."""
+    return delivery.outcome not in (Outcome.ANSWERED, Outcome.REFUSED)
+
+
 def spaced(word: str) -> str:
     """Return a word without underscores."""
     return word.replace("_", " ")
@@ -117,6 +122,7 @@ WORDS: Mapping[str, Callable[..., str | bool]] = {
     "status_of": status,
     "pickup_of": pickup,
     "sender": sender,
+    "asks_for_refresh": asks_for_refresh,
     "is_receiver": is_receiver,
     "spaced": spaced,
 }

@@ -4,9 +4,10 @@ The functions take any open database: of a file that another process writes (``r
 receiver's own (``Journal.read``). They only read.
 """
 
+import math
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -88,20 +89,28 @@ class Query:
         return self != Query(before=self.before, limit=self.limit)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ReceiverSummary:
     """What came to one receiver lately."""
 
-    last: float = 0.0
+    last: float
     """Unix time in seconds of what came last."""
-    last_id: str = ""
-    last_event: str = ""
-    last_outcome: str = ""
-    last_code: int | None = None
+    last_id: str
+    last_event: str
+    last_outcome: str
+    last_code: int | None
     last_success: float | None = None
     """Unix time in seconds of the last delivery that refreshed something."""
-    codes: dict[int, int] = field(default_factory=dict)
+    codes: Mapping[int, int] = field(default_factory=dict)
     """How often each status was answered in the last 24 hours."""
+
+    def with_(self, other: "ReceiverSummary") -> "ReceiverSummary":
+        """Return both as one."""
+        success = max(self.last_success or 0.0, other.last_success or 0.0) or None
+        codes = dict(self.codes)
+        for code, count in other.codes.items():
+            codes[code] = codes.get(code, 0) + count
+        return replace(max(self, other, key=lambda each: each.last), last_success=success, codes=codes)
 
 
 _TABLES = {
@@ -187,8 +196,10 @@ def entry(database: sqlite3.Connection, id_: str) -> Entry | None:
     return None
 
 
-def summaries(database: sqlite3.Connection, now: float) -> dict[str, ReceiverSummary]:
-    """Return what came lately to each receiver to which anything came.
+def summaries(
+    database: sqlite3.Connection, now: float, *, since: float = 0.0, until: float = math.inf
+) -> dict[str, ReceiverSummary]:
+    """Return what came lately to each receiver to which anything came, from ``since`` until before ``until``.
 
     Without what was dispatched anew and catch-ups: nobody called the receiver for those.
     """
@@ -198,17 +209,12 @@ def summaries(database: sqlite3.Connection, now: float) -> dict[str, ReceiverSum
         for receiver, received, id_, event, outcome, code, success, count in database.execute(
             "SELECT receiver, max(received), id, event, ifnull(outcome, 'pending'), code,"  # noqa: S608
             f" {refreshed} AS success, sum(received >= ?) FROM {table} WHERE {_CAME_IN}"
-            " GROUP BY receiver, code, success",
-            (now - DAY_SECONDS,),
+            " AND received >= ? AND received < ? GROUP BY receiver, code, success",
+            (now - DAY_SECONDS, since, until),
         ):
-            each = found.setdefault(receiver, ReceiverSummary())
-            if received > each.last:
-                each.last, each.last_id, each.last_event = received, id_, event
-                each.last_outcome, each.last_code = outcome, code
-            if success:
-                each.last_success = max(received, each.last_success or 0.0)
-            if code is not None and count:
-                each.codes[code] = each.codes.get(code, 0) + count
+            codes = {code: count} if code is not None and count else {}
+            one = ReceiverSummary(received, id_, event, outcome, code, received if success else None, codes)
+            found[receiver] = one if receiver not in found else found[receiver].with_(one)
     return found
 
 

@@ -48,13 +48,16 @@ class HistoryError(Exception):
 def ask(folder: Path, question: Callable[[sqlite3.Connection], T], seconds: float | None = None) -> T:
     """Return what ``question`` finds in a folder's journal, within so many seconds. Raises HistoryError."""
     path = folder / FILE_NAME
+    seconds = READ_SECONDS if seconds is None else seconds
     try:
         _require_files(path)
-        with contextlib.closing(_open(path, READ_SECONDS if seconds is None else seconds)) as database:
+        with contextlib.closing(_open(path, seconds)) as database:
             return question(database)
     except OSError as error:
         raise HistoryError(f"cannot read {folder}: {error.strerror}") from error
     except UNREADABLE as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+            raise HistoryError(f"cannot read {path}: it takes longer than {seconds:g} s") from error
         raise HistoryError(f"cannot read {path}: {' '.join(str(error).split())}") from error
 
 

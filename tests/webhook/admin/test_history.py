@@ -3,7 +3,7 @@
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,8 @@ import pytest
 from tests.support.deliveries import arrival
 from tests.support.journal import NOW, finish, opened
 from webhook.admin.deliveries import Query
-from webhook.admin.history import JournalHistory
+from webhook.admin.history import OLD_SECONDS, JournalHistory
+from webhook.journal import history as journal_history
 from webhook.journal.reading import HistoryError
 from webhook.journal.schema import FILE_NAME
 from webhook.outcome import NearMiss, NearMisses, Remarks
@@ -105,6 +106,39 @@ async def test_receivers_are_summed_up(folder: Path | None) -> None:
         assert two.answers == {"200": 1}
         assert found["c/three"].last_success is None
         assert found["c/three"].answers == {}
+
+
+async def test_each_delivery_is_summed_up_once(folder: Path | None) -> None:
+    """Whether it is in what was read before, in what is read now, or between; by a clock set back, too."""
+    async with opened(folder) as journal:
+        shown = JournalHistory(journal, folder)
+        for number in range(20):
+            each = arrival(f"d{number}", receiver="a/one", received=NOW + 60 * number)
+            await journal.record(each, 1)
+            journal.finish(each.id, matched=1, persisted=1, rejected=0, seconds=0.1, remarks=Remarks(200))
+            while journal.finished <= number:
+                await journal.record(arrival(f"w{number}-{journal.finished}", receiver="w/w"), 1)
+            for passed in (60 * number, 60 * number - 3600, 60 * number + 1):
+                found = (await shown.summaries(NOW_UTC + timedelta(seconds=passed)))["a/one"]
+                assert found.answers == {"200": number + 1}
+                assert found.last_delivery == found.last_success == NOW_UTC + timedelta(minutes=number)
+
+
+async def test_what_was_read_before_is_used_while_a_full_history_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy machine takes too long for all of it; what is young is found in time."""
+    async with history(tmp_path) as shown:
+        before = await shown.summaries(NOW_UTC)
+
+        def slow(database: sqlite3.Connection, now: float, *, since: float = 0.0, **bounds: float) -> object:
+            if not since:
+                raise sqlite3.OperationalError("interrupted")
+            return summaries(database, now, since=since, **bounds)
+
+        summaries = journal_history.summaries
+        monkeypatch.setattr(journal_history, "summaries", slow)
+        assert await shown.summaries(NOW_UTC + timedelta(seconds=OLD_SECONDS)) == before
 
 
 async def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:

@@ -127,6 +127,21 @@ def test_deliveries_are_paged_without_gap_or_repetition() -> None:
     browse(test, None, *kept)
 
 
+def test_a_list_shows_only_what_says_something() -> None:
+    """A ping matches nothing and could not; on a receiver's own page, all are its own."""
+    ping = delivery(0, event="ping", outcome="answered", subjects=(), refs=(), matched=0, refreshed=0)
+
+    async def test(get: Get) -> None:
+        listed = (await get("/deliveries")).body.decode()
+        assert '<td data-label="Matched" class="number"></td>' in listed
+        assert "<th>Receiver</th>" in listed
+        own = (await get("/receivers/kargo-demo/azure")).body.decode()
+        assert "deliveries/d-00000" in own
+        assert "<th>Receiver</th>" not in own
+
+    browse(test, None, ping)
+
+
 def test_filters_live_in_the_url() -> None:
     """An outcome's URL shows those only, and the form keeps it."""
 
