@@ -82,14 +82,14 @@ def create_namespace(plane: ControlPlane, name: str) -> None:
     plane.api.create("/api/v1/namespaces", body)
 
 
-def bind_project(plane: ControlPlane, namespace: str) -> None:
+def bind_project(
+    plane: ControlPlane, namespace: str, account_namespace: str = SERVICE_ACCOUNT_NAMESPACE
+) -> None:
     """Let the receiver read the Secrets of one Project, as Kargo's management controller does."""
     binding = {
         "metadata": {"name": _SECRETS_READER},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": _SECRETS_READER},
-        "subjects": [
-            {"kind": "ServiceAccount", "name": SERVICE_ACCOUNT, "namespace": SERVICE_ACCOUNT_NAMESPACE}
-        ],
+        "subjects": [{"kind": "ServiceAccount", "name": SERVICE_ACCOUNT, "namespace": account_namespace}],
     }
     plane.api.create(_bindings(namespace), binding)
 

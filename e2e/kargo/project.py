@@ -45,17 +45,20 @@ class Project:
         *,
         receiver: str = "azure",
         secret: str = "a-secret-that-nobody-guesses",
+        account_namespace: str = kargo.SERVICE_ACCOUNT_NAMESPACE,
     ) -> None:
+        """Take ``account_namespace``: of the ServiceAccount that may read its Secrets."""
         self.plane = plane
         self.name = name
         self.receiver = receiver
         self.secret = secret
+        self.account_namespace = account_namespace
 
     def create(self, *, with_secret: bool = True, bound: bool = True) -> "Project":
         """Create namespace, RoleBinding, Secret and ProjectConfig; each of the middle two may come later."""
         kargo.create_namespace(self.plane, self.name)
         if bound:
-            kargo.bind_project(self.plane, self.name)
+            kargo.bind_project(self.plane, self.name, self.account_namespace)
         if with_secret:
             self.put_secret({"secret": self.secret})
         self.put_receivers([{"name": self.receiver, "azure": {"secretRef": {"name": self.secret_name}}}])

@@ -59,23 +59,21 @@ def background() -> Iterator[Background]:
         yield running
 
 
-@pytest.fixture
-def stage(
-    request: pytest.FixtureRequest,
-    seed: int,
-    control_plane: ControlPlane,
-    background: Background,
-    new_project: Callable[..., Project],
-    start_receiver: ReceiverFactory,
-    tmp_path: Path,
-) -> Iterator[Stage]:
-    """What a fault test stands on."""
-    name = request.node.name
-    data = tmp_path / "data"
-    data.mkdir()
-    control_plane.api.close()  # it may have been idle, or broken, for longer than the API server keeps it
-    with Probe(control_plane, background) as probe:
-        yield Stage(
+@pytest.fixture(scope="session")
+def make_stage(seed: int, control_plane: ControlPlane) -> Callable[..., Stage]:
+    """Make what a test, or a part of one, stands on."""
+
+    def make(
+        name: str,
+        folder: Path,
+        background: Background,
+        probe: Probe,
+        new_project: Callable[..., Project],
+        start: ReceiverFactory,
+    ) -> Stage:
+        data = folder / "data"
+        data.mkdir()
+        return Stage(
             full=os.environ.get("FAULTS") == "full",
             seed=seed,
             rng=random.Random(f"{seed}/{name}"),
@@ -84,9 +82,27 @@ def stage(
             probe=probe,
             data=data,
             new_project=new_project,
-            start=start_receiver,
+            start=start,
             report=lambda line: _count(f"{name} (seed {seed}): {line}"),
         )
+
+    return make
+
+
+@pytest.fixture
+def stage(
+    request: pytest.FixtureRequest,
+    make_stage: Callable[..., Stage],
+    control_plane: ControlPlane,
+    background: Background,
+    new_project: Callable[..., Project],
+    start_receiver: ReceiverFactory,
+    tmp_path: Path,
+) -> Iterator[Stage]:
+    """What a fault test stands on."""
+    control_plane.api.close()  # it may have been idle, or broken, for longer than the API server keeps it
+    with Probe(control_plane, background) as probe:
+        yield make_stage(request.node.name, tmp_path, background, probe, new_project, start_receiver)
 
 
 @pytest.fixture
