@@ -157,7 +157,15 @@ class Application:
         handled = HandledTracker(clock, metrics)
         self._informers.warehouses.add_handler(handled)
         queues = (self._refreshes, self._statuses)
-        overview = Overview(self._informers, queues, handled, journal, not_ready=self._not_ready, clock=clock)
+        overview = Overview(
+            self._informers,
+            queues,
+            handled,
+            journal,
+            not_ready=self._not_ready,
+            storage_queues=self._reading.states,
+            clock=clock,
+        )
         history = JournalHistory(journal, options.data_dir)
         self._last_deliveries = LastDeliveries(history, self._informers.receivers, metrics, clock)
         replicas = fleet(overview, history, options.peers, clock=clock, version=version)

@@ -12,7 +12,7 @@ from controller.refreshing.unhandled import HandledTracker
 from controller.repositories.keys import event_keys, pull_request_key
 from controller.runtime.clock import Clock
 from controller.runtime.queue.workqueue import WorkQueue
-from webhook.admin.ports import Cache, JournalState, Pickup, Queue, ReceiverState, Subject
+from webhook.admin.ports import Cache, JournalState, Pickup, Queue, ReceiverState, StorageQueue, Subject
 from webhook.journal.journal import Journal
 
 
@@ -27,6 +27,7 @@ class Overview:
         journal: Journal,
         *,
         not_ready: Callable[[], Sequence[str]],
+        storage_queues: Callable[[], Sequence[StorageQueue]],
         clock: Clock,
     ) -> None:
         self._informers = informers
@@ -35,6 +36,7 @@ class Overview:
         self._journal = journal
         self._clock = clock
         self.not_ready = not_ready
+        self.storage_queues = storage_queues
 
     def receivers(self) -> list[ReceiverState]:
         """Return every receiver's state."""

@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+from datetime import UTC, datetime
 
 from controller.cli.settings import Settings
 from controller.observability.metrics import Metrics
 from controller.process.manager import Manager
 from controller.receivers.url import receiver_name
+from webhook.admin.ports import StorageQueue
 from webhook.endpoint import Endpoint
 from webhook.queues.consumer import PAGE, Consumer
 from webhook.queues.ports import Queue, QueueSettingError
@@ -49,6 +51,20 @@ class Reading:
         """Make the consumers; must be called on the event loop. Raises QueueSettingError."""
         self._consumers = consumers(options, endpoint, metrics)
         self._tasks: list[asyncio.Task[None]] = []
+
+    def states(self) -> list[StorageQueue]:
+        """Return how each queue is."""
+        return [
+            StorageQueue(
+                each.receiver,
+                each.error,
+                datetime.fromtimestamp(each.since, UTC),
+                None if each.last_message is None else datetime.fromtimestamp(each.last_message, UTC),
+                each.in_flight,
+                each.poison,
+            )
+            for each in (consumer.state() for consumer in self._consumers)
+        ]
 
     def start(self, manager: Manager) -> None:
         """Have messages received."""

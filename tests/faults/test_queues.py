@@ -1,8 +1,10 @@
 """Events by Azure Storage Queue while things go wrong: nothing is missing, nothing is left."""
 
+import html
 import json
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from e2e.controlplane.waiting import eventually
 from tests.faults.field import Field
@@ -27,6 +29,12 @@ def send(queue: EventQueue, field: Field, ledger: Ledger, count: int) -> None:
     for event in events:
         ledger.begin(event.owed).status = 201
     queue.fill(json.dumps(event.body) for event in events)
+
+
+def storage_queue(receiver: ReceiverProcess) -> Any:
+    """What ``/api/`` says of the only queue."""
+    [queue] = receiver.admin("/api/").json["storageQueues"]
+    return queue
 
 
 def settle(stage: Stage, queue: EventQueue, ledger: Ledger, readers: Sequence[ReceiverProcess]) -> None:
@@ -65,7 +73,8 @@ def test_the_api_server_is_down(stage: Stage, queue: EventQueue) -> None:
     stage.plane.kill_apiserver()
     try:
         send(queue, field, ledger, MESSAGES)
-        eventually(lambda: not queue.client.peek_messages())
+        eventually(lambda: storage_queue(receiver)["inFlight"] == MESSAGES)
+        assert not queue.client.peek_messages()
         time.sleep(stage.scale(3, 60))
         assert queue.left() == MESSAGES
     finally:
@@ -84,11 +93,15 @@ def test_storage_stopped_and_started(stage: Stage, queue: EventQueue) -> None:
     try:
         eventually(lambda: receiver.metric(FAILING) == 1)
         assert receiver.admin("/readyz").status == 200
+        assert "receive: " in storage_queue(receiver)["problem"]
+        assert storage_queue(receiver)["problem"] in html.unescape(receiver.admin("/").text)
     finally:
         queue.storage.start()
     send(queue, field, ledger, 25)
     settle(stage, queue, ledger, [receiver])
     eventually(lambda: receiver.metric(FAILING) == 0)
+    assert storage_queue(receiver)["problem"] == ""
+    assert storage_queue(receiver)["lastMessage"]
     failing, recovered = receiver.events("queue_failing"), receiver.events("queue_recovered")
     assert sorted(line["request"] for line in failing) == sorted(line["request"] for line in recovered)
     assert len({line["request"] for line in failing}) == len(failing)

@@ -11,7 +11,7 @@ from tests.support.background import Background
 from webhook.admin.deliveries import Delivery, Query, Summary
 from webhook.admin.deliveries import Subject as ShownSubject
 from webhook.admin.fleet import Fleet, fleet
-from webhook.admin.ports import Cache, JournalState, Pickup, Queue, ReceiverState, Subject
+from webhook.admin.ports import Cache, JournalState, Pickup, Queue, ReceiverState, StorageQueue, Subject
 from webhook.admin.server import AdminServer
 from webhook.journal.reading import HistoryError
 
@@ -47,6 +47,7 @@ class FakeProgram:
         self.targets: Sequence[tuple[str, str, str]] = ()
         self.pickups: Mapping[str, Pickup] = {}
         self.error = ""
+        self.storage: Sequence[StorageQueue] = ()
 
     def not_ready(self) -> Sequence[str]:
         return ()
@@ -60,6 +61,9 @@ class FakeProgram:
 
     def queues(self) -> Sequence[Queue]:
         return [Queue("refresh", 0, 0.0), Queue("status", 0, 0.0)]
+
+    def storage_queues(self) -> Sequence[StorageQueue]:
+        return self.storage
 
     def unhandled(self) -> tuple[int, float]:
         return 0, 0.0

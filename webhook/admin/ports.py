@@ -57,6 +57,23 @@ class Queue(msgspec.Struct, rename="camel", frozen=True):
     longest_running_seconds: float
 
 
+class StorageQueue(msgspec.Struct, rename="camel", frozen=True):
+    """One Azure Storage Queue as this replica reads it."""
+
+    receiver: str
+    """``namespace/queue:ACCOUNT/QUEUE``, or ``cluster/…`` for a queue of all Projects."""
+    problem: str
+    """Which requests fail, and why; empty if none does."""
+    since: datetime
+    """Since when all is well, or something fails."""
+    last_message: datetime | None
+    """When the last message was received; None if none was."""
+    in_flight: int
+    """Messages received and not yet deleted."""
+    poison: int
+    """Messages that this process set aside."""
+
+
 class JournalState(msgspec.Struct, rename="camel", frozen=True):
     """The journal."""
 
@@ -97,6 +114,9 @@ class Program(Protocol):
 
     def queues(self) -> Sequence[Queue]:
         """Return the workqueues."""
+
+    def storage_queues(self) -> Sequence[StorageQueue]:
+        """Return the Azure Storage Queues."""
 
     def unhandled(self) -> tuple[int, float]:
         """Return how many Warehouses wait for Kargo, and for how many seconds the oldest has."""

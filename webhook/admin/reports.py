@@ -7,7 +7,7 @@ import msgspec
 
 from controller.runtime.clock import Clock
 from webhook.admin.deliveries import Delivery, History, Query, Summary, Target
-from webhook.admin.ports import Cache, JournalState, Program, Queue, ReceiverState
+from webhook.admin.ports import Cache, JournalState, Program, Queue, ReceiverState, StorageQueue
 from webhook.journal.reading import HistoryError
 
 MOST_RECEIVERS = 10_000
@@ -46,6 +46,7 @@ class Overview(Report, frozen=True, kw_only=True):
     """Receivers beyond ``MOST_RECEIVERS``."""
     caches: tuple[Cache, ...]
     queues: tuple[Queue, ...]
+    storage_queues: tuple[StorageQueue, ...] = ()
     unhandled: int
     oldest_unhandled_seconds: float
     journal: JournalState
@@ -104,6 +105,7 @@ class Reporter:
             unlisted=max(0, len(states) - MOST_RECEIVERS),
             caches=tuple(self._program.caches()),
             queues=tuple(self._program.queues()),
+            storage_queues=tuple(self._program.storage_queues()),
             unhandled=unhandled,
             oldest_unhandled_seconds=oldest,
             journal=self._program.journal(),

@@ -30,7 +30,7 @@ from webhook.payloads.reading import BadPayload
 from webhook.queues.health import DELETE, RECEIVE, SET_ASIDE, Health
 from webhook.queues.in_flight import InFlight
 from webhook.queues.message import body_of
-from webhook.queues.ports import Message, MessageLost, Queue, QueueFault, QueueMetrics
+from webhook.queues.ports import Message, MessageLost, Queue, QueueFault, QueueMetrics, QueueState
 from webhook.reporting import log_fault
 
 PAGE = 32
@@ -77,6 +77,19 @@ class Consumer:
         self._deletions = asyncio.Semaphore(DELETIONS)
         self._stopping = asyncio.Event()
         self._turn_began = 0.0
+        self._last_message: float | None = None
+        self._poison = 0
+
+    def state(self) -> QueueState:
+        """Return how the queue is, for people."""
+        return QueueState(
+            self._receiver,
+            self._health.error,
+            self._health.since,
+            self._last_message,
+            len(self._in_flight),
+            self._poison,
+        )
 
     def stop(self) -> None:
         """Receive no more; ``run`` returns when what is in flight has ended."""
@@ -123,6 +136,8 @@ class Consumer:
                 self._health.failed(RECEIVE, fault)
                 return batch, False
             self._health.worked(RECEIVE)
+            if page:
+                self._last_message = self._clock.time()
             batch += [message for message in page if self._in_flight.add(message)]
             characters += sum(len(message.text) for message in page)
             if len(page) < wanted:
@@ -236,6 +251,7 @@ class Consumer:
                     result = "poison"
                     log.warning("queue_message_poison", queue=name, message_id=message_id, reason=reason)
                     await self._try(SET_ASIDE, self._queue.poison(message))
+                    self._poison += 1
                 await self._try(DELETE, self._queue.delete(message))
         except QueueFault as fault:  # it comes again
             log.debug("queue_message_left", queue=name, message_id=message_id, error=str(fault))

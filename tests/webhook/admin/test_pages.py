@@ -13,7 +13,7 @@ from tests.support.aio import run
 from tests.support.wire import Reply, Wire
 from webhook.admin import pages
 from webhook.admin.deliveries import NearMiss
-from webhook.admin.ports import Pickup, ReceiverState
+from webhook.admin.ports import Pickup, ReceiverState, StorageQueue
 
 Get = Callable[[str], Awaitable[Reply]]
 
@@ -244,3 +244,32 @@ def test_templates_escape_everything_but_what_is_made_here() -> None:
         for call in re.findall(r"{% raw (.*?)%}", path.read_text()):
             assert re.match(harmless, call), f"{path.name}: {call}"
         assert "autoescape" not in path.read_text()
+
+
+def test_storage_queues_are_shown_with_their_faults() -> None:
+    """Which one fails and since when, what is in flight and set aside; nothing where there is none."""
+    program = FakeProgram()
+    hour = timedelta(hours=1)
+    program.storage = [
+        StorageQueue("kargo-demo/queue:acct/events", "", NOW - hour, NOW - hour / 2, 12, 0),
+        StorageQueue("cluster/queue:acct/<all>", "receive: 403 <b>", NOW - hour / 12, None, 0, 3),
+    ]
+
+    async def test(get: Get) -> None:
+        page = (await get("/")).body.decode()
+        _, _, section = page.partition("<h2>Storage Queues</h2>")
+        rows = section.partition("</tbody>")[0].split("</tr>")
+        assert all(
+            each in rows[1] for each in ("kargo-demo/queue:acct/events", "reading", "30 min ago", ">12<")
+        )
+        assert all(each in rows[2] for each in ("receive: 403 &lt;b&gt;", "failing", "5 min ago", "none yet"))
+        assert "<all>" not in page
+        queues = (await get("/api/")).json["storageQueues"]
+        assert queues[1]["poison"] == 3
+
+    browse(test, program)
+
+    async def none(get: Get) -> None:
+        assert "Storage Queues" not in (await get("/")).body.decode()
+
+    browse(none)
