@@ -1,5 +1,6 @@
 """Events by Azure Storage Queue: a real API server, a real receiver, and Azurite in place of Azure."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from e2e.kargo.project import Project, git, image
 from tests.support.event_queue import EventQueue
 from tests.support.receiver_process import ReceiverFactory
 from webhook.payloads.samples import cloud_event_push, event_grid_push, git_push
+from webhook.queues.ports import Message
+from webhook.queues.storage import StorageQueue
 
 REGISTRY = "kargodemo.azurecr.io"
 PROJECT = "https://dev.azure.com/kargo-demo/shop/_git"
@@ -54,6 +57,15 @@ def test_each_shape_is_refreshed_and_deleted(
     assert queue.poisoned() == garbage
     reasons = {line["reason"] for line in receiver.events("queue_message_poison")}
     assert "the message is neither JSON nor base64" in reasons
+
+
+async def test_poison_of_one_moment_finds_one_queue(queue: EventQueue) -> None:
+    """Messages set aside at the same time make the poison queue once, and none of them fails for it."""
+    storage = StorageQueue(queue.url(), queue.name, queue.storage.connection_string)
+    texts = {f"message {number}" for number in range(20)}
+    await asyncio.gather(*(storage.poison(Message("id", "receipt", text, 1)) for text in texts))
+    await storage.close()
+    assert queue.poisoned() == texts
 
 
 def test_scope_and_sas(

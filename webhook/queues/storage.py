@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
-from azure.core.exceptions import HttpResponseError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.core.pipeline import PipelineResponse
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.storage.queue import QueueMessage
@@ -52,7 +52,6 @@ _KINDS = {
     "MessageNotFound": MessageLost,
     "PopReceiptMismatch": MessageLost,
     "QueueNotFound": _QueueMissing,
-    "QueueAlreadyExists": _QueueExists,
 }
 """Kinds of faults by the service's code.
 
@@ -204,6 +203,8 @@ def _raise(error: Exception) -> NoReturn:
     given = getattr(error, "error_code", None)
     code = str(getattr(given, "value", given) or "")
     status = error.status_code if isinstance(error, HttpResponseError) else None
+    if isinstance(error, ResourceExistsError):  # for a 204 too, which has no code
+        raise _QueueExists(_clean(error)) from None
     if status is not None and status >= HTTPStatus.MULTIPLE_CHOICES:
         refused = status == HTTPStatus.FORBIDDEN and code != _UNAUTHENTICATED
         kind = QueueRefused if refused else _KINDS.get(code, QueueFault)
