@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from prometheus_client import CollectorRegistry
 
-from controller.runtime.clock import Clock
 from tests.support.background import Background
+from tests.support.journal import StoppedClock
 from webhook.admin.deliveries import Delivery, Query, Summary
 from webhook.admin.deliveries import Subject as ShownSubject
 from webhook.admin.fleet import Fleet, fleet
@@ -124,8 +124,9 @@ def own_fleet(
     history: FakeHistory | None = None,
     peers: tuple[str, int] | None = None,
 ) -> Fleet:
-    """Return what an admin port serves."""
-    return fleet(program or FakeProgram(), history or FakeHistory(), peers, clock=Clock(), version="1.2.3")
+    """Return what an admin port serves; for it, it is always ``NOW``."""
+    clock = StoppedClock(NOW.timestamp())
+    return fleet(program or FakeProgram(), history or FakeHistory(), peers, clock=clock, version="1.2.3")
 
 
 @contextlib.asynccontextmanager

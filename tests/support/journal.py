@@ -19,8 +19,11 @@ NOW = 1_800_000_000.0
 class StoppedClock(Clock):
     """A time of day that stands still; timers run."""
 
+    def __init__(self, now: float = NOW) -> None:
+        self._now = now
+
     def time(self) -> float:
-        return NOW
+        return self._now
 
 
 @contextlib.asynccontextmanager
