@@ -18,7 +18,6 @@ import uvloop
 from controller.application.application import serve
 from controller.cli import again, deliveries, doctor, explain, send, settings, urls
 from controller.cli.command import FAILED, PROGRAM, WRONG_USE, CommandError, fail
-from controller.cli.settings import SettingsError
 from controller.observability import logs
 from controller.process import memory
 from controller.process.event_loop import Loop
@@ -78,10 +77,7 @@ log = structlog.get_logger()
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal; return the exit code: 0, or 1 if a part has failed. Raises CommandError."""
-    try:
-        options = settings.read(arguments)
-    except SettingsError as error:
-        raise CommandError(str(error), WRONG_USE) from error
+    options = settings.read(arguments)
     logs.configure(options.log_level, options.log_format)
     if options.reply_timeout >= ACR_SECONDS:
         log.warning("reply_timeout_too_long", seconds=options.reply_timeout, registry_waits=ACR_SECONDS)

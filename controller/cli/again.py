@@ -12,9 +12,10 @@ from pathlib import Path
 
 import msgspec
 
+from controller.cli import settings
 from controller.cli.command import FAILED, NOTHING_MATCHED, WRONG_USE, CommandError, command
 from controller.cli.deliveries import age
-from controller.cli.table import table, write, write_json
+from controller.cli.table import add_output, table, write, write_json
 from webhook.again.messages import (
     ID_CHARACTERS,
     LINE_BYTES,
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "ids", nargs="*", metavar="ID", help="of a delivery: `deliveries` and the page show it"
     )
-    parser.add_argument("--data-dir", metavar="FOLDER", help="the receiver's data folder [DATA_DIR]")
+    settings.add_flag(parser, "data_dir", "the receiver's data folder")
     parser.add_argument(
         "--since",
         metavar="TIME",
@@ -56,14 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--repository", metavar="TEXT", help="with --since: only for repositories whose URL contains this"
     )
     parser.add_argument("--outcome", choices=DISPATCHED, help="with --since: only with this outcome")
-    parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="default: table")
+    add_output(parser)
 
 
 @command("again")
 async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Repeat deliveries; return 0 if all were, 1 if not, 2 for wrong use, 3 if no delivery matches."""
     request = _request(arguments)
-    folder = arguments.data_dir or environ.get("DATA_DIR")
+    folder = arguments.DATA_DIR or environ.get("DATA_DIR")
     if not folder:
         raise CommandError(
             "say where the receiver's data folder is: --data-dir FOLDER, or DATA_DIR", WRONG_USE

@@ -1,5 +1,6 @@
 """Calls a receiver's URL as Azure does. The URL is a credential: no error holds any of it but the host."""
 
+import argparse
 import asyncio
 import contextlib
 import os
@@ -12,10 +13,15 @@ from typing import NamedTuple
 import aiohttp
 from yarl import URL
 
+from controller.cli import setting_values
 from controller.cli.command import WRONG_USE, CommandError
 
 LONGEST_ANSWER = 64 * 1024
 """Bytes that are read of an answer: a receiver's have some hundred."""
+
+
+SECONDS = "10s"
+"""For a call, unless ``--timeout`` says otherwise."""
 
 
 class Answer(NamedTuple):
@@ -58,6 +64,22 @@ def place(url: str, to: str = "") -> Place:
         raise CommandError("--to must not hold a path", WRONG_USE)
     target = URL(f"{port.scheme}://{port.raw_authority}{called.raw_path_qs}", encoded=True)
     return Place(target, called.host or "", direct=True)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of every command that calls."""
+    parser.add_argument(
+        "--timeout", default=SECONDS, metavar="DURATION", help=f"of a call; default {SECONDS}"
+    )
+    parser.add_argument("--ca-file", metavar="FILE", help="authorities (PEM), instead of the system's")
+
+
+def timeout(arguments: argparse.Namespace) -> float:
+    """Return the seconds of ``--timeout``. Raises CommandError."""
+    try:
+        return setting_values.positive_duration(arguments.timeout)
+    except ValueError as error:
+        raise CommandError(f"--timeout: {arguments.timeout!a} {error}", WRONG_USE) from error
 
 
 def trust(ca_file: str | None, *, verify: bool) -> ssl.SSLContext:

@@ -8,6 +8,7 @@ import msgspec
 
 from controller.cli import settings
 from controller.cli.command import PROGRAM, WRONG_USE, CommandError
+from controller.cli.table import add_output
 from controller.runtime.api.client import Client
 from controller.runtime.api.configuration import load_configuration
 from controller.runtime.api.errors import (
@@ -28,35 +29,19 @@ PAGE = 500
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags that every command has which reads a cluster."""
-    parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="default: table")
-    parser.add_argument(
-        "--kubeconfig", dest="KUBECONFIG", metavar="FILE", help="default: as for kubectl [KUBECONFIG]"
-    )
-    parser.add_argument(
-        "--system-resources-namespace",
-        dest="SYSTEM_RESOURCES_NAMESPACE",
-        metavar="NAMESPACE",
-        help="where the Secrets of ClusterConfig's receivers are "
-        "[SYSTEM_RESOURCES_NAMESPACE; default kargo-system-resources]",
-    )
+    add_output(parser)
+    settings.add_flag(parser, "kubeconfig", "default: as for kubectl")
+    settings.add_flag(parser, "system_namespace")
 
 
 def add_base_url(parser: argparse.ArgumentParser) -> None:
     """Add ``--base-url``."""
-    parser.add_argument(
-        "--base-url",
-        dest="EXTERNAL_WEBHOOK_SERVER_BASE_URL",
-        metavar="URL",
-        help="public base URL; default: the one found in status [EXTERNAL_WEBHOOK_SERVER_BASE_URL]",
-    )
+    settings.add_flag(parser, "base_url", "public base URL; default: the one found in status")
 
 
 def setting(name: str, arguments: argparse.Namespace, environ: Mapping[str, str]) -> str:
-    """Read a field of Settings as ``run`` does; empty if it is not set. Raises CommandError."""
-    try:
-        return str(settings.read_one(name, arguments, environ) or "")
-    except settings.SettingsError as error:
-        raise CommandError(str(error), WRONG_USE) from error
+    """Read a field of Settings as ``run`` does; empty if it is not set. Raises SettingsError."""
+    return str(settings.read_one(name, arguments, environ) or "")
 
 
 @contextlib.asynccontextmanager

@@ -10,8 +10,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from controller.cli import settings
 from controller.cli.command import NOTHING_MATCHED, WRONG_USE, CommandError, command
-from controller.cli.table import table, write, write_json
+from controller.cli.table import add_output, table, write, write_json
 from webhook.arrival import CATCH_UP, HTTP, UNKNOWN
 from webhook.journal.history import Entry, HistoryError, Query, as_json, entries
 from webhook.journal.reading import ask, when
@@ -100,11 +101,7 @@ def _cut(text: str, width: int) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of ``deliveries``."""
-    parser.add_argument(
-        "--data-dir",
-        metavar="FOLDER",
-        help="the receiver's data folder [DATA_DIR]",
-    )
+    settings.add_flag(parser, "data_dir", "the receiver's data folder")
     parser.add_argument(
         "--receiver", metavar="NAME", help="only of this receiver: namespace/name, cluster/name"
     )
@@ -122,13 +119,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_LIMIT,
         help=f"at most so many, the newest; 0: all (default: {DEFAULT_LIMIT})",
     )
-    parser.add_argument("-o", "--output", choices=["table", "json"], default="table", help="(default: table)")
+    add_output(parser)
 
 
 @command("deliveries")
 async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """List deliveries; return 0, or 3 if none matches; a folder without a journal of ours is wrong use."""
-    folder = arguments.data_dir or environ.get("DATA_DIR")
+    folder = arguments.DATA_DIR or environ.get("DATA_DIR")
     if not folder:
         raise CommandError("say where the journal is: --data-dir FOLDER, or DATA_DIR", WRONG_USE)
     query = Query(

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from controller.cli import cluster, setting_values
+from controller.cli import calling, cluster, setting_values, settings
 from controller.cli.calling import trust
 from controller.cli.checks import kargo, receivers, rights, route, warehouses
 from controller.cli.checks.findings import Finding, Level, ok, unread, warning
@@ -24,7 +24,6 @@ from controller.kargo.objects import WAREHOUSES, Config
 from controller.kargo.warehouse import decode_warehouse
 from controller.runtime.api.client import Client
 
-SECONDS = "10s"
 LONGEST = 300
 """Characters that are shown of a finding: a URL in a Warehouse may have thousands."""
 _PATH = re.compile("azure/[0-9a-f]{64}")
@@ -64,19 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the receiver's; default kargo-external-webhooks-server",
     )
-    parser.add_argument(
-        "--timeout", default=SECONDS, metavar="DURATION", help=f"of a call; default {SECONDS}"
-    )
-    parser.add_argument("--ca-file", metavar="FILE", help="authorities (PEM), instead of the system's")
-    parser.add_argument(
-        "--data-dir", dest="DATA_DIR", metavar="FOLDER", help="a replica's history [DATA_DIR]"
-    )
-    parser.add_argument(
-        "--base-url",
-        dest="EXTERNAL_WEBHOOK_SERVER_BASE_URL",
-        metavar="URL",
-        help="default: as ConfigMap or status has it [EXTERNAL_WEBHOOK_SERVER_BASE_URL]",
-    )
+    calling.add_arguments(parser)
+    settings.add_flag(parser, "data_dir", "a replica's history")
+    settings.add_flag(parser, "base_url", "default: as ConfigMap or status has it")
     cluster.add_arguments(parser)
 
 
@@ -104,17 +93,13 @@ def _options(arguments: argparse.Namespace, environ: Mapping[str, str]) -> _Opti
         namespace = setting_values.namespace(namespace)
     except ValueError as fault:
         raise CommandError(f"--kargo-namespace: {namespace!a} {fault}", WRONG_USE) from None
-    try:
-        seconds = setting_values.positive_duration(arguments.timeout)
-    except ValueError as fault:
-        raise CommandError(f"--timeout: {arguments.timeout!a} {fault}", WRONG_USE) from None
     given = arguments.SYSTEM_RESOURCES_NAMESPACE or environ.get("SYSTEM_RESOURCES_NAMESPACE")
     return _Options(
         cluster.setting("base_url", arguments, environ),
         cluster.setting("system_namespace", arguments, environ) if given else "",
         rights.Account(namespace, arguments.service_account, arguments.in_cluster),
         arguments.ca_file,
-        seconds,
+        calling.timeout(arguments),
         cluster.setting("data_dir", arguments, environ),
     )
 

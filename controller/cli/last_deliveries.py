@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from controller.cli import settings
-from controller.cli.command import WRONG_USE, CommandError
 from webhook.admin.deliveries import Summary
 from webhook.admin.fleet import merged_receivers
 from webhook.admin.peers import Address, Peers
@@ -29,23 +28,17 @@ class LastDeliveries(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--peers``."""
-    parser.add_argument(
-        "--peers",
-        dest="PEERS",
-        metavar="HOST:PORT",
-        help="admin ports of the running receivers, to be asked for last deliveries [PEERS]",
+    settings.add_flag(
+        parser, "peers", "admin ports of the running receivers, to be asked for last deliveries"
     )
 
 
 async def last_deliveries(arguments: argparse.Namespace, environ: Mapping[str, str]) -> LastDeliveries:
-    """Ask the replicas that flag or environment name, for a second; raises CommandError for a wrong setting.
+    """Ask the replicas that flag or environment name, for a second; raises SettingsError.
 
     Without any, or with none that answers, nothing is known, and the notes say why.
     """
-    try:
-        address = settings.read_one("peers", arguments, environ)
-    except settings.SettingsError as error:
-        raise CommandError(str(error), WRONG_USE) from error
+    address = settings.read_one("peers", arguments, environ)
     if address is None:
         return LastDeliveries(
             notes=[f"{NOT_KNOWN}: run this in a receiver's Pod, or give an admin port, --peers HOST:PORT"]

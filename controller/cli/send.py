@@ -10,18 +10,16 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from controller.cli import cluster, setting_values
+from controller.cli import calling, cluster
 from controller.cli.calling import Answer, call, place, trust
 from controller.cli.command import FAILED, WRONG_USE, CommandError, command
 from controller.cli.receivers import read_configs, read_receivers
-from controller.cli.table import write
+from controller.cli.table import write, write_json
 from controller.kargo.objects import Secret
 from controller.receivers.state import State
 from controller.receivers.url import receiver_url, scope_of
 from webhook.payloads import samples
 from webhook.payloads.azure_devops import MERGED, UPDATED
-
-SECONDS = "10s"
 
 
 class Event(NamedTuple):
@@ -91,8 +89,7 @@ def _event(events: Any, name: str, help_text: str) -> argparse.ArgumentParser:
     parser.add_argument("--username", help="of basic authentication [RECEIVER_USERNAME]")
     parser.add_argument("--password", help="[RECEIVER_PASSWORD]; from the Secret with --receiver")
     parser.add_argument("--authorization", metavar="VALUE", help="of the header [RECEIVER_AUTHORIZATION]")
-    parser.add_argument("--timeout", default=SECONDS, metavar="DURATION", help=f"default {SECONDS}")
-    parser.add_argument("--ca-file", metavar="FILE", help="authorities (PEM), instead of the system's")
+    calling.add_arguments(parser)
     parser.add_argument(
         "--insecure-skip-tls-verify",
         action="store_true",
@@ -112,10 +109,7 @@ async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         url = environ.get("RECEIVER_URL", "")
     if bool(url) == bool(named):
         raise CommandError("give either --url (RECEIVER_URL) or --receiver", WRONG_USE)
-    try:
-        seconds = setting_values.positive_duration(arguments.timeout)
-    except ValueError as error:
-        raise CommandError(f"--timeout: {arguments.timeout!a} {error}", WRONG_USE) from error
+    seconds = calling.timeout(arguments)
     context = trust(arguments.ca_file, verify=not arguments.insecure_skip_tls_verify)
     factor = Factor(
         *(
@@ -132,7 +126,7 @@ async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     body = None if event.body is None else json.dumps(event.body).encode()
     headers = {**event.headers, **factor.header()}
     answer = await call(place(url, arguments.to), method, body, headers, context=context, seconds=seconds)
-    write(_shown(answer, arguments.output))
+    _write(answer, arguments.output)
     return 0 if 200 <= answer.status < 300 and _confirmed(event, answer) else FAILED
 
 
@@ -200,7 +194,7 @@ def _confirmed(event: Event, answer: Answer) -> bool:
     return held and all(answer.headers.get(name) == value for name, value in event.answer_headers.items())
 
 
-def _shown(answer: Answer, output: str) -> str:
+def _write(answer: Answer, output: str) -> None:
     if output == "json":
         fields = {
             "status": answer.status,
@@ -208,7 +202,8 @@ def _shown(answer: Answer, output: str) -> str:
             "seconds": round(answer.seconds, 3),
             "delivery": answer.delivery,
         }
-        return json.dumps(fields, indent=2) + "\n"
+        write_json(fields)
+        return
     by = f"delivery {answer.delivery}" if answer.delivery else "no X-Delivery-Id: another server answered"
     text = "".join(char if char.isprintable() else " " for char in answer.text.strip())
-    return f"{answer.status} in {answer.seconds * 1000:.0f} ms, {by}\n{text}\n"
+    write(f"{answer.status} in {answer.seconds * 1000:.0f} ms, {by}\n{text}\n")

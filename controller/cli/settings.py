@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from controller.cli import setting_values
+from controller.cli.command import WRONG_USE, CommandError
 from controller.observability import logs
 
 DEFAULT_CONCURRENCY = 64
@@ -20,8 +21,11 @@ _RECEIVER_PATH = re.compile("azure/[0-9a-f]{64}")
 """A credential: argparse repeats what it does not know."""
 
 
-class SettingsError(ValueError):
+class SettingsError(CommandError):
     """A setting that can't be used; the message is one line that says which and why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, WRONG_USE)
 
 
 class _Option(NamedTuple):
@@ -218,15 +222,21 @@ class OneLineParser(argparse.ArgumentParser):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``run``."""
-    for option in _OPTIONS.values():
-        default = f"; default {option.default}" if option.default is not None else ""
-        parser.add_argument(
-            option.flag,
-            dest=option.variable,
-            metavar=option.metavar,
-            action="append" if option.flag == "--queue" else "store",
-            help=f"{option.help} [{option.variable}{default}]".replace("%", "%%"),
-        )
+    for name in _OPTIONS:
+        add_flag(parser, name)
+
+
+def add_flag(parser: argparse.ArgumentParser, name: str, help_text: str = "") -> None:
+    """Add the flag of one field of Settings, for ``read_one``; ``help_text`` takes the place of its own."""
+    option = _OPTIONS[name]
+    default = f"; default {option.default}" if option.default is not None else ""
+    parser.add_argument(
+        option.flag,
+        dest=option.variable,
+        metavar=option.metavar,
+        action="append" if option.flag == "--queue" else "store",
+        help=f"{help_text or option.help} [{option.variable}{default}]".replace("%", "%%"),
+    )
 
 
 def read(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Settings:

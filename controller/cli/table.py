@@ -1,11 +1,17 @@
 """What the commands print: aligned tables, of which every character is printable, or JSON."""
 
+import argparse
 import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
 
 from controller.cli.command import CommandError
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Add ``--output``."""
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="default: table")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
