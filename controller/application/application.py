@@ -48,9 +48,6 @@ NAME = "kargo-azure-receiver"
 """Under which the API server knows us: as its client, and as the author of changes."""
 DRAIN_SECONDS = 5.0
 """Seconds of answering after SIGTERM: until every load balancer has removed this endpoint."""
-SECRETS_PATIENCE = 10.0
-"""Seconds that the public port waits for the receivers' Secrets, so that a replica that takes over knows
-them; no longer, since one that can't be read must not keep the others waiting."""
 OTHER_REQUESTS = 64
 """Connections to the API server beside those for patches: Secrets read live, status, Events."""
 SIGN_OF_LIFE_SECONDS = 10.0
@@ -100,7 +97,7 @@ class Application:
             promotions=self._informers.promotion_index,
             refresher=self._refresher,
             recent=RecentDeliveries(),
-            silent=self._informers.silent,
+            silent=self._informers.warehouses.silence,
             refreshed=self._informers.refreshed,
             clock=clock,
         )
@@ -164,7 +161,6 @@ class Application:
             journal,
             not_ready=self._not_ready,
             storage_queues=self._reading.states,
-            clock=clock,
         )
         history = JournalHistory(journal, options.data_dir)
         self._last_deliveries = LastDeliveries(history, self._informers.receivers, metrics, clock)
@@ -180,7 +176,7 @@ class Application:
         )
         gauges.export_unhandled(metrics, handled)
         gauges.export_queues(metrics, queues)
-        gauges.export_informers(metrics, self._informers, clock)
+        gauges.export_informers(metrics, self._informers)
         gauges.export_journal(metrics, journal)
 
     async def run(self, manager: Manager) -> None:
@@ -197,7 +193,7 @@ class Application:
             return
         memory.settle()
         self._informers.follow_secrets(manager)
-        if not await done_before(manager.stopping, self._secrets_tried()):
+        if not await done_before(manager.stopping, self._informers.wait_secrets()):
             return
         refreshing = manager.start("refresher", self._refresher.controller.run())
         publishing = manager.start("status", self._status.controller.run())
@@ -216,13 +212,6 @@ class Application:
         self._reading.stop(manager)
         await self._stop(manager, refreshing, publishing, keeping)
 
-    async def _secrets_tried(self) -> None:
-        try:
-            async with asyncio.timeout(SECRETS_PATIENCE):
-                await self._informers.secrets.wait_tried()
-        except TimeoutError:
-            log.warning("secrets_not_read_in_time", seconds=SECRETS_PATIENCE)
-
     async def _resume(self) -> None:
         """Refresh again what the journal has as unfinished, or as received just before the end.
 
@@ -236,7 +225,7 @@ class Application:
         if count:
             log.info("deliveries_resumed", count=count)
         while True:
-            self._journal.sign_of_life(self._clock.time() - self._informers.silent())
+            self._journal.sign_of_life(self._clock.time() - self._informers.warehouses.silence())
             await self._clock.sleep(SIGN_OF_LIFE_SECONDS)
 
     def _unfinished(self) -> float | None:

@@ -12,7 +12,6 @@ from controller.receivers.index import ReceiverIndex
 from controller.receivers.state import State
 from controller.refreshing.catch_up import CatchUp
 from controller.refreshing.unhandled import HandledTracker
-from controller.runtime.clock import Clock
 from controller.runtime.informer.informer import Informer
 from controller.runtime.queue.workqueue import WorkQueue
 from webhook.http.tls import Certificate
@@ -35,22 +34,15 @@ def export_queues(metrics: Metrics, queues: Iterable[WorkQueue[Any]]) -> None:
         read_at_scrape(metrics.queue_longest, queue.longest_running_seconds, queue.name)
 
 
-def export_informers(metrics: Metrics, informers: Informers, clock: Clock) -> None:
+def export_informers(metrics: Metrics, informers: Informers) -> None:
     """Read the sizes and ages of what the informers hold."""
-
-    def silent(last_activity: float | None) -> float:
-        return 0.0 if last_activity is None else max(0.0, clock.monotonic() - last_activity)
-
-    def silence_of(informer: Informer[Any]) -> float:
-        return silent(informer.last_activity)
-
     for each in informers.informers:
         read_at_scrape(metrics.cache_objects, each.store.__len__, each.kind)
         read_at_scrape(metrics.cache_synced, partial(_is_synced, each), each.kind)
-        read_at_scrape(metrics.watch_activity, partial(silence_of, each), each.kind)
+        read_at_scrape(metrics.watch_activity, each.silence, each.kind)
     secrets = informers.secrets
     read_at_scrape(metrics.cache_objects, secrets.__len__, "Secret")
-    read_at_scrape(metrics.watch_activity, lambda: silent(secrets.last_activity()), "Secret")
+    read_at_scrape(metrics.watch_activity, secrets.silence, "Secret")
     read_at_scrape(metrics.index_urls, informers.warehouse_index.__len__)
     for state in State:
         read_at_scrape(metrics.receivers, partial(_count, informers.receivers, state), state.value)

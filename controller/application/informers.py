@@ -1,6 +1,9 @@
 """The informers and the indexes they keep: everything this process knows of the cluster."""
 
+import asyncio
 from typing import Any, TypeVar
+
+import structlog
 
 from controller.kargo.objects import (
     CLUSTER_CONFIGS,
@@ -15,7 +18,6 @@ from controller.kargo.warehouse import decode_warehouse
 from controller.process.manager import Manager
 from controller.receivers.index import ReceiverIndex
 from controller.receivers.secret_watches import SecretWatches
-from controller.receivers.state import SecretRef
 from controller.refreshing.target_index import TargetIndex
 from controller.runtime.api.client import Client
 from controller.runtime.api.resource import Resource
@@ -24,6 +26,12 @@ from controller.runtime.informer.informer import Decode, Informer, InformerObser
 from controller.runtime.informer.store import Stored
 
 T = TypeVar("T", bound=Stored)
+
+SECRETS_PATIENCE = 10.0
+"""Seconds that the public port waits for the receivers' Secrets, so that a replica that takes over knows
+them; no longer, since one that can't be read must not keep the others waiting."""
+
+log = structlog.get_logger()
 
 
 class Informers:
@@ -54,10 +62,11 @@ class Informers:
                 observer=observer,
             )
 
-        self._clock = clock
         self.warehouse_index = TargetIndex()
         self.promotion_index = TargetIndex()
-        self.secrets = SecretWatches(client, clock=clock, changed=self._secret_changed, observer=observer)
+        self.secrets = SecretWatches(
+            client, clock=clock, changed=lambda ref: self.receivers.secret_changed(ref), observer=observer
+        )
         self.receivers = ReceiverIndex(system_namespace=system_namespace, secrets=self.secrets)
 
         self.warehouses = follow("Warehouse", WAREHOUSES, decode_warehouse)
@@ -83,6 +92,14 @@ class Informers:
         """Begin to list and watch the Secrets that receivers refer to: later, since each has a connection."""
         manager.start("informer Secret", self.secrets.run())
 
+    async def wait_secrets(self) -> None:
+        """Return when each Secret was read, or refused, once; after ``SECRETS_PATIENCE`` all the same."""
+        try:
+            async with asyncio.timeout(SECRETS_PATIENCE):
+                await self.secrets.wait_tried()
+        except TimeoutError:
+            log.warning("secrets_not_read_in_time", seconds=SECRETS_PATIENCE)
+
     async def wait_synced(self) -> None:
         """Return when every kind was listed and handled once."""
         for informer in self.informers:
@@ -92,14 +109,7 @@ class Informers:
         """Return the kinds that were not listed yet."""
         return [informer.kind for informer in self.informers if not informer.has_synced]
 
-    def silent(self) -> float:
-        """Return for how many seconds the watch of Warehouses has given no sign of life."""
-        return max(0.0, self._clock.monotonic() - self.warehouses.last_activity)
-
     def refreshed(self, target: Target) -> float:
         """Return the Unix time of a Warehouse's last refresh; 0 if it is not known, or for another kind."""
         found = self.warehouses.store.get(target.namespace, target.name)
         return found.refreshed if found is not None and found.target == target else 0.0
-
-    def _secret_changed(self, ref: SecretRef) -> None:
-        self.receivers.secret_changed(ref)

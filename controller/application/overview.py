@@ -10,7 +10,6 @@ from controller.kargo.warehouse import moment
 from controller.receivers.url import receiver_name, scope_of
 from controller.refreshing.unhandled import HandledTracker
 from controller.repositories.keys import event_keys, pull_request_key
-from controller.runtime.clock import Clock
 from controller.runtime.queue.workqueue import WorkQueue
 from webhook.admin.ports import Cache, JournalState, Pickup, Queue, ReceiverState, StorageQueue, Subject
 from webhook.journal.journal import Journal
@@ -28,13 +27,11 @@ class Overview:
         *,
         not_ready: Callable[[], Sequence[str]],
         storage_queues: Callable[[], Sequence[StorageQueue]],
-        clock: Clock,
     ) -> None:
         self._informers = informers
         self._queues = tuple(queues)
         self._unhandled = unhandled
         self._journal = journal
-        self._clock = clock
         self.not_ready = not_ready
         self.storage_queues = storage_queues
 
@@ -48,11 +45,11 @@ class Overview:
     def caches(self) -> list[Cache]:
         """Return the caches, Secrets as one."""
         found = [
-            Cache(each.kind, len(each.store), each.has_synced, self._since(each.last_activity))
+            Cache(each.kind, len(each.store), each.has_synced, each.silence())
             for each in self._informers.informers
         ]
         secrets = self._informers.secrets
-        return [*found, Cache("Secret", len(secrets), True, self._since(secrets.last_activity()))]
+        return [*found, Cache("Secret", len(secrets), True, secrets.silence())]
 
     def queues(self) -> list[Queue]:
         """Return the workqueues."""
@@ -99,6 +96,3 @@ class Overview:
             for target in index.find(key, scope)
         )
         return tuple(dict.fromkeys(islice(targets, most)))
-
-    def _since(self, activity: float | None) -> float:
-        return 0.0 if activity is None else max(0.0, self._clock.monotonic() - activity)

@@ -14,7 +14,9 @@ from controller.runtime.api.errors import ApiError
 from controller.runtime.api.resource import Resource
 from controller.runtime.clock import Clock
 
-REVIEWS = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews")
+GROUP, VERSION = "authorization.k8s.io", "v1"
+OWN = Resource(GROUP, VERSION, "selfsubjectaccessreviews")
+OTHERS = Resource(GROUP, VERSION, "subjectaccessreviews")
 
 REMEMBERED = 30.0
 """Seconds for which a "no" is kept: ten thousand refused Warehouses ask once, and a right that appears is
@@ -39,6 +41,36 @@ class _Status(msgspec.Struct):
 
 class _Review(msgspec.Struct):
     status: _Status = msgspec.field(default_factory=_Status)
+
+
+async def review(
+    client: Client,
+    verb: str,
+    resource: Resource,
+    namespace: str,
+    subresource: str,
+    account: tuple[str, str] | None = None,
+) -> bool:
+    """Return whether RBAC grants it to us, or to the ServiceAccount of this namespace and name.
+
+    Raises ApiError, or msgspec.MsgspecError for an answer that is no review.
+    """
+    attributes = {"verb": verb, "group": resource.group, "resource": resource.plural}
+    if subresource:
+        attributes["subresource"] = subresource
+    if namespace:
+        attributes["namespace"] = namespace
+    kind, reviews = "SelfSubjectAccessReview", OWN
+    spec: dict[str, object] = {"resourceAttributes": attributes}
+    if account is not None:
+        kind, reviews = "SubjectAccessReview", OTHERS
+        spec["user"] = f"system:serviceaccount:{account[0]}:{account[1]}"
+        # The groups that authentication would add: rights may be bound to them, too.
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{account[0]}")
+        spec["groups"] = [*groups, "system:authenticated"]
+    body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "spec": spec}
+    answer = await client.create(reviews, body=msgspec.json.encode(body))
+    return msgspec.json.decode(answer, type=_Review).status.allowed
 
 
 class AccessReviewer:
@@ -87,19 +119,8 @@ class AccessReviewer:
             self._reported = {k: at for k, at in self._reported.items() if now - at <= FORGOTTEN}
 
     async def _ask(self, verb: str, resource: Resource, namespace: str, subresource: str) -> bool | None:
-        attributes = {"verb": verb, "group": resource.group, "resource": resource.plural}
-        if subresource:
-            attributes["subresource"] = subresource
-        if namespace:
-            attributes["namespace"] = namespace
-        body = {
-            "apiVersion": f"{REVIEWS.group}/{REVIEWS.version}",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": attributes},
-        }
         try:
-            answer = await self._client.create(REVIEWS, body=msgspec.json.encode(body))
-            return msgspec.json.decode(answer, type=_Review).status.allowed
+            return await review(self._client, verb, resource, namespace, subresource)
         except (ApiError, msgspec.MsgspecError):
             return None
 

@@ -80,7 +80,12 @@ class EventRecorder:
         if len(queue) >= QUEUE_LIMIT:
             log.warning("event_dropped", kind=kind, namespace=namespace, name=name, reason=reason)
             return
-        queue.append(_encode(level, kind, namespace, name, reason, message, uid, self._clock.time()))
+        about = {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "name": name}
+        if namespace:
+            about["namespace"] = namespace
+        if uid:
+            about["uid"] = uid
+        queue.append(_encode(level, about, reason, message, self._clock.time()))
         self._waiting.set()
 
     async def run(self) -> None:
@@ -114,31 +119,15 @@ class EventRecorder:
             log.warning("event_not_sent", namespace=namespace, error=str(error))
 
 
-def _encode(
-    level: str,
-    kind: str,
-    namespace: str,
-    name: str,
-    reason: str,
-    message: str,
-    uid: str,
-    now: float,
-) -> bytes:
+def _encode(level: str, about: dict[str, str], reason: str, message: str, now: float) -> bytes:
     """Return the object to be created, as JSON (v1.Event); ``now`` is Unix time."""
-    regarding = {
-        "apiVersion": f"{GROUP}/{VERSION}",
-        "kind": kind,
-        "name": name,
-        **({"namespace": namespace} if namespace else {}),
-        **({"uid": uid} if uid else {}),
-    }
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
     event = {
         "apiVersion": "v1",
         "kind": "Event",
         # As client-go names them; a random suffix, since replicas may speak of one object at one moment.
-        "metadata": {"name": f"{name[:200]}.{os.urandom(8).hex()}"},
-        "involvedObject": regarding,
+        "metadata": {"name": f"{about['name'][:200]}.{os.urandom(8).hex()}"},
+        "involvedObject": about,
         "type": level,
         "reason": reason,
         "message": message,

@@ -147,9 +147,9 @@ class SecretWatches:
             for _ in range(PLACES):
                 self._places.release()
 
-    def last_activity(self) -> float | None:
-        """Return the oldest of the watches' last signs of life (monotonic seconds); None without watches."""
-        return min((watch.informer.last_activity for watch in self._watches.values()), default=None)
+    def silence(self) -> float:
+        """Return for how many seconds the most silent watch has given no sign of life; 0 without watches."""
+        return max((watch.informer.silence() for watch in self._watches.values()), default=0.0)
 
     async def run(self) -> None:
         """Follow the Secrets until cancelled. Raises what an informer raised: a bug."""

@@ -5,9 +5,8 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-import msgspec
-
 from controller.cli.checks.findings import Finding, Level, ok, some, unread
+from controller.cluster.access import review
 from controller.cluster.leases import LEASES
 from controller.kargo.objects import (
     CLUSTER_CONFIGS,
@@ -20,9 +19,6 @@ from controller.kargo.objects import (
 from controller.runtime.api.client import Client
 from controller.runtime.api.resource import Resource
 
-GROUP, VERSION = "authorization.k8s.io", "v1"
-OWN = Resource(GROUP, VERSION, "selfsubjectaccessreviews")
-OTHERS = Resource(GROUP, VERSION, "subjectaccessreviews")
 AT_ONCE = 8
 """Questions at the same time."""
 MOST_NAMESPACES = 200
@@ -57,14 +53,6 @@ class Account(NamedTuple):
     name: str
     itself: bool
     """Whether the command runs as this account."""
-
-
-class _Status(msgspec.Struct):
-    allowed: bool = False
-
-
-class _Review(msgspec.Struct):
-    status: _Status = msgspec.field(default_factory=_Status)
 
 
 def needed(receiver_namespace: str, secret_namespaces: Iterable[str], system_namespace: str) -> list[Right]:
@@ -104,7 +92,8 @@ async def check(client: Client, account: Account, rights: Sequence[Right]) -> li
 
     async def ask(right: Right, verb: str) -> bool:
         async with turns:
-            return await _allowed(client, account, right, verb)
+            other = None if account.itself else (account.namespace, account.name)
+            return await review(client, verb, right.resource, right.namespace, right.subresource, other)
 
     do = "run it as an administrator, or in the receiver's Pod with --in-cluster"
     with unread(found, "rights", do):
@@ -134,24 +123,3 @@ def _judged(right: Right, missing: Sequence[str], namespaces: Sequence[str]) -> 
     if not missing:
         return ok("rights", f"may {', '.join(right.verbs)} {what}")
     return Finding(right.level, "rights", f"may not {', '.join(missing)} {what}: {right.loss}", right.do)
-
-
-async def _allowed(client: Client, account: Account, right: Right, verb: str) -> bool:
-    """Ask the API server. Raises ApiError."""
-    attributes = {
-        "verb": verb,
-        "group": right.resource.group,
-        "resource": right.resource.plural,
-        "subresource": right.subresource,
-        "namespace": right.namespace,
-    }
-    spec: dict[str, object] = {"resourceAttributes": attributes}
-    if not account.itself:
-        spec["user"] = f"system:serviceaccount:{account.namespace}:{account.name}"
-        # The groups that authentication would add: rights may be bound to them, too.
-        groups = ("system:serviceaccounts", f"system:serviceaccounts:{account.namespace}")
-        spec["groups"] = [*groups, "system:authenticated"]
-    kind = "SelfSubjectAccessReview" if account.itself else "SubjectAccessReview"
-    body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "spec": spec}
-    answer = await client.create(OWN if account.itself else OTHERS, body=msgspec.json.encode(body))
-    return msgspec.json.decode(answer, type=_Review).status.allowed

@@ -124,6 +124,10 @@ class Informer(Generic[T]):
         """Monotonic time up to which the store follows the API server; see ``freshness.py``."""
         return self._freshness.last_activity
 
+    def silence(self) -> float:
+        """Return for how many seconds the watch has given no sign of life."""
+        return max(0.0, self.clock.monotonic() - self.last_activity)
+
     @property
     def caught_up(self) -> bool:
         """False at first, and whenever a watch broke until that is made up for; see ``freshness.py``."""
