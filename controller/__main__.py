@@ -17,7 +17,7 @@ import uvloop
 
 from controller.application.application import serve
 from controller.cli import again, deliveries, doctor, explain, send, settings, urls
-from controller.cli.command import FAILED, PROGRAM, WRONG_USE, CommandError, fail
+from controller.cli.command import FAILED, PROGRAM, WRONG_USE, CommandError, exit_code, fail
 from controller.observability import logs
 from controller.process import memory
 from controller.process.event_loop import Loop
@@ -149,7 +149,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return run(arguments)
         except CommandError as error:
             return fail("run", error)
-    return int(asyncio.run(COMMANDS[arguments.command].module.run(arguments)))
+    work = COMMANDS[arguments.command].module.run(arguments, os.environ)
+    return asyncio.run(exit_code(arguments.command, work))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from controller.cli import settings
-from controller.cli.command import FAILED, NOTHING_MATCHED, WRONG_USE, CommandError, command
+from controller.cli.command import FAILED, NOTHING_MATCHED, WRONG_USE, CommandError
 from controller.cli.deliveries import age
 from controller.cli.table import add_output, table, write, write_json
 from webhook.again.messages import (
@@ -60,9 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser)
 
 
-@command("again")
 async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Repeat deliveries; return 0 if all were, 1 if not, 2 for wrong use, 3 if no delivery matches."""
+    """Repeat deliveries; return 0 if all were, 1 if not, 3 if no delivery matches. Raises CommandError."""
     request = _request(arguments)
     folder = arguments.DATA_DIR or environ.get("DATA_DIR")
     if not folder:

@@ -1,11 +1,7 @@
 """How every command ends: with an exit code, and with one line on standard error for what went wrong."""
 
-import argparse
-import functools
-import os
 import sys
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Awaitable
 
 PROGRAM = "kargo-azure-receiver"
 FAILED, WRONG_USE, NOTHING_MATCHED = 1, 2, 3
@@ -21,23 +17,12 @@ class CommandError(Exception):
         """What the process exits with."""
 
 
-Command = Callable[[argparse.Namespace, Mapping[str, str]], Coroutine[Any, Any, int]]
-
-
-def command(name: str) -> Callable[[Command], Callable[..., Coroutine[Any, Any, int]]]:
-    """Make a command of a function: what it raises as CommandError is printed, and decides the exit code."""
-
-    def decorate(work: Command) -> Callable[..., Coroutine[Any, Any, int]]:
-        @functools.wraps(work)
-        async def run(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:
-            try:
-                return await work(arguments, environ)
-            except CommandError as error:
-                return fail(name, error)
-
-        return run
-
-    return decorate
+async def exit_code(name: str, work: Awaitable[int]) -> int:
+    """Await a command's work; what it raises as CommandError is printed, and decides the exit code."""
+    try:
+        return await work
+    except CommandError as error:
+        return fail(name, error)
 
 
 def fail(name: str, error: CommandError) -> int:

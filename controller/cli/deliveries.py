@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from controller.cli import settings
-from controller.cli.command import NOTHING_MATCHED, WRONG_USE, CommandError, command
+from controller.cli.command import NOTHING_MATCHED, WRONG_USE, CommandError
 from controller.cli.table import add_output, table, write, write_json
 from webhook.arrival import CATCH_UP, HTTP, UNKNOWN
 from webhook.journal.history import Entry, HistoryError, Query, as_json, entries
@@ -122,9 +122,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser)
 
 
-@command("deliveries")
 async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """List deliveries; return 0, or 3 if none matches; a folder without a journal of ours is wrong use."""
+    """List deliveries; return 0, or 3 if none matches. Raises CommandError."""
     folder = arguments.DATA_DIR or environ.get("DATA_DIR")
     if not folder:
         raise CommandError("say where the journal is: --data-dir FOLDER, or DATA_DIR", WRONG_USE)

@@ -5,7 +5,6 @@ and nothing of a Secret is printed.
 """
 
 import argparse
-import json
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -16,10 +15,10 @@ from controller.cli.calling import trust
 from controller.cli.checks import kargo, receivers, rights, route, warehouses
 from controller.cli.checks.findings import Finding, Level, ok, unread, warning
 from controller.cli.cluster import every
-from controller.cli.command import FAILED, WRONG_USE, CommandError, command
+from controller.cli.command import FAILED, WRONG_USE, CommandError
 from controller.cli.explanation import read_warehouses
 from controller.cli.receivers import Receiver, read_configs, read_receivers
-from controller.cli.table import table, write
+from controller.cli.table import table, write, write_json
 from controller.kargo.objects import WAREHOUSES, Config
 from controller.kargo.warehouse import decode_warehouse
 from controller.runtime.api.client import Client
@@ -69,9 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cluster.add_arguments(parser)
 
 
-@command("doctor")
 async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Print the findings; return 0, 1 if there are errors or no cluster, 2 for wrong use."""
+    """Print the findings; return 0, or 1 if there are errors. Raises CommandError."""
     options = _options(arguments, environ)
     context = trust(options.ca_file, verify=True)
     async with cluster.connected(arguments, environ) as client:
@@ -82,7 +80,7 @@ async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         )
     elif base_url is not None:
         found.append(warning("route", "not checked: no base URL is known", "name it with --base-url"))
-    write(_shown(found, arguments.output))
+    _write(found, arguments.output)
     return FAILED if any(each.level is Level.ERROR for each in found) else 0
 
 
@@ -162,7 +160,7 @@ def _presentable(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
-def _shown(found: Sequence[Finding], output: str) -> str:
+def _write(found: Sequence[Finding], output: str) -> None:
     found = [Finding(each.level, *map(_presentable, each[1:])) for each in found]
     counts = {level: sum(each.level is level for each in found) for level in Level}
     if output == "json":
@@ -171,11 +169,12 @@ def _shown(found: Sequence[Finding], output: str) -> str:
             "warnings": counts[Level.WARNING],
             "findings": [{**each._asdict(), "level": each.level.value} for each in found],
         }
-        return json.dumps(report, indent=2) + "\n"
+        write_json(report)
+        return
     rows = []
     for each in found:
         rows.append((each.level.value, each.subject, each.text))
         if each.do:
             rows.append(("", "", f"  do: {each.do}"))
     end = f"\n{counts[Level.ERROR]} error(s), {counts[Level.WARNING]} warning(s)\n"
-    return table(("LEVEL", "SUBJECT", "FINDING"), rows) + end
+    write(table(("LEVEL", "SUBJECT", "FINDING"), rows) + end)

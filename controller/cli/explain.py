@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from controller.cli import cluster
-from controller.cli.command import NOTHING_MATCHED, command
+from controller.cli.command import NOTHING_MATCHED
 from controller.cli.explanation import (
     Holdings,
     QuestionError,
@@ -54,12 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cluster.add_arguments(parser)
 
 
-@command("explain")
 async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Print the explanation.
-
-    Returns 0 if something matches, 1 if the cluster can't be read, 2 for wrong use, 3 if nothing matches.
-    """
+    """Print the explanation; return 0, or 3 if nothing matches. Raises CommandError."""
     question = _question(arguments)
     system = cluster.setting("system_namespace", arguments, environ)
     async with cluster.connected(arguments, environ) as client:

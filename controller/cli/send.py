@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from controller.cli import calling, cluster
 from controller.cli.calling import Answer, call, place, trust
-from controller.cli.command import FAILED, WRONG_USE, CommandError, command
+from controller.cli.command import FAILED, WRONG_USE, CommandError
 from controller.cli.receivers import read_configs, read_receivers
 from controller.cli.table import write, write_json
 from controller.kargo.objects import Secret
@@ -100,9 +100,8 @@ def _event(events: Any, name: str, help_text: str) -> argparse.ArgumentParser:
     return parser
 
 
-@command("send")
 async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Send one event; return 0 for a 2xx, 1 for anything else or no answer, 2 for wrong use."""
+    """Send one event; return 0 for a 2xx, 1 for any other answer. Raises CommandError."""
     event = _made(arguments)
     url, named = arguments.url, arguments.receiver
     if not url and not named:

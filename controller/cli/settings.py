@@ -5,7 +5,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -254,13 +254,6 @@ def read(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ)
     if not _uses_tls(found["tls_cert"], found["tls_key"], environ):
         found["tls_cert"] = found["tls_key"] = None
     return Settings(**found)
-
-
-def parse(flags: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read settings from a list of flags. Raises SettingsError; exits with 2 on an unknown flag."""
-    parser = OneLineParser(prog="run")
-    add_arguments(parser)
-    return read(parser.parse_args(flags), environ)
 
 
 def read_one(name: str, arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Any:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from controller.cli import cluster
-from controller.cli.command import FAILED, command
+from controller.cli.command import FAILED
 from controller.cli.last_deliveries import LastDeliveries, last_deliveries
 from controller.cli.last_deliveries import add_arguments as add_peers
 from controller.cli.receivers import Receiver, read_configs, read_receivers
@@ -50,9 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_peers(parser)
 
 
-@command("urls")
 async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Print the listing; return 0, or 1 if a receiver has a problem or the cluster can't be read."""
+    """Print the listing; return 0, or 1 if a receiver has a problem. Raises CommandError."""
     base_url, system = (
         cluster.setting(name, arguments, environ) for name in ("base_url", "system_namespace")
     )

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from controller.cli import settings
 from e2e.controlplane import ControlPlaneError
 from e2e.tools import chart as chart_tool
 from tests.manifests.parity import CHART_ONLY, CLIENT_ID, HOST, PARENTS, QUEUES
+from tests.support import settings
 from tests.support.chart import CHART, Helm, HelmError, Values, hooks_apart
 from tests.support.manifests import of_kind, workload
 

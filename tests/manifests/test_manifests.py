@@ -19,6 +19,7 @@ from tests.support.manifests import (
     of_kind,
     workload,
 )
+from tests.support.settings import parse
 from webhook.journal.file import HistoryLimits
 from webhook.journal.schema import WAL_BYTES
 
@@ -114,13 +115,13 @@ def test_the_admin_port_has_no_way_out(overlay: str) -> None:
 def test_ports_and_variables_are_those_of_the_program(overlay: str) -> None:
     """What the manifests set is what the program reads."""
     ports = {port["name"]: port["containerPort"] for port in container(overlay)["ports"]}
-    defaults = settings.parse([], {"PUBLISH_STATUS": "false"})
+    defaults = parse([], {"PUBLISH_STATUS": "false"})
     assert ports == {"public": defaults.port, "admin": defaults.admin_port}
     given = {name: "false" if name == "TLS_ENABLED" else "/x" for name in environment(overlay)}
     given["EXTERNAL_WEBHOOK_SERVER_BASE_URL"] = "https://example.com"
     given |= dict.fromkeys(("SYSTEM_RESOURCES_NAMESPACE", "POD_NAME", "POD_NAMESPACE"), "somewhere")
     given["PEERS"] = environment(overlay)["PEERS"]["value"]
-    read = settings.parse(container(overlay)["args"][1:], given)
+    read = parse(container(overlay)["args"][1:], given)
     assert read.data_dir == Path("/x")
     assert set(given) <= {"TLS_ENABLED", *settings_variables()}
 
@@ -153,7 +154,7 @@ def settings_variables() -> set[str]:
 def test_the_pod_is_given_time_to_stop(overlay: str) -> None:
     """The kubelet kills later than the program needs at most: drain, shutdown timeout, and a rest."""
     spec = workload(objects(folder(overlay)))["spec"]["template"]["spec"]
-    timeout = settings.parse([], {"PUBLISH_STATUS": "false"}).shutdown_timeout
+    timeout = parse([], {"PUBLISH_STATUS": "false"}).shutdown_timeout
     assert spec["terminationGracePeriodSeconds"] >= DRAIN_SECONDS + timeout + 5
 
 

@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from controller.cli import again
+from controller.cli.command import exit_code
 from controller.runtime.clock import Clock
 from tests.support.fakes import FakeDispatcher, FakeLookup, FakeRefresh, FakeWebhookMetrics
 from tests.support.journal import opened, until
@@ -106,5 +107,6 @@ async def call(capsys: pytest.CaptureFixture[str], folder: Path | None, *flags: 
     again.add_arguments(parser)
     capsys.readouterr()
     with capture_logs():  # the receiver would log to standard output, too
-        code = await again.run(parser.parse_args(flags), {} if folder is None else {"DATA_DIR": str(folder)})
+        environ = {} if folder is None else {"DATA_DIR": str(folder)}
+        code = await exit_code("again", again.run(parser.parse_args(flags), environ))
     return Called(code, *capsys.readouterr())

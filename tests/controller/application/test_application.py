@@ -9,10 +9,10 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from controller.application.application import Application
-from controller.cli.settings import parse
 from controller.process.manager import Manager
 from controller.receivers.url import receiver_digest
 from tests.support.apiserver import ApiServer, Connection, page, watch
+from tests.support.settings import parse
 from webhook.journal.journal import Journal
 
 CONFIG: dict[str, Any] = {

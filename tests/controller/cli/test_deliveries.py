@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from controller.cli import deliveries as history
+from controller.cli.command import exit_code
 from tests.support.deliveries import arrival
 from tests.support.journal import NOW, record
 from webhook.journal.file import HistoryLimits, JournalFile
@@ -56,7 +57,8 @@ def running(tmp_path: Path) -> Iterator[JournalFile]:
 def deliveries(*arguments: str) -> int:
     parser = argparse.ArgumentParser()
     history.add_arguments(parser)
-    return asyncio.run(history.run(parser.parse_args(arguments)))
+    work = history.run(parser.parse_args(arguments), os.environ)
+    return asyncio.run(exit_code("deliveries", work))
 
 
 @pytest.mark.usefixtures("running")

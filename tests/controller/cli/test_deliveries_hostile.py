@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from controller.cli import deliveries as history
+from controller.cli.command import exit_code
 from tests.support.deliveries import arrival
 from tests.support.journal import NOW, record
 from webhook.journal import reading
@@ -21,7 +22,8 @@ from webhook.journal.schema import FILE_NAME
 def deliveries(*arguments: str) -> int:
     parser = argparse.ArgumentParser()
     history.add_arguments(parser)
-    return asyncio.run(history.run(parser.parse_args(arguments)))
+    work = history.run(parser.parse_args(arguments), os.environ)
+    return asyncio.run(exit_code("deliveries", work))
 
 
 def empty(folder: Path) -> None:

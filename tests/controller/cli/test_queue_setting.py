@@ -2,7 +2,8 @@
 
 import pytest
 
-from controller.cli.settings import SettingsError, parse
+from controller.cli.settings import SettingsError
+from tests.support.settings import parse
 
 BASE = ["--base-url=https://kargo.example.com"]
 URL = "https://acct.queue.core.windows.net/events"

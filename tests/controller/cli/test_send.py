@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 
 from controller.__main__ import main
 from controller.cli import send
+from controller.cli.command import exit_code
 from tests.support.site import PATH, UNKNOWN_PATH, Site, running
 
 IMAGE = "example.azurecr.io/app:v1"
@@ -21,7 +22,8 @@ async def sent(*flags: str, site: Site | None = None, path: str = PATH, **enviro
     with capture_logs():  # the server would log to standard output, too
         async with running(site or Site()) as served:
             url = f"http://127.0.0.1:{served.port}{path}"
-            return await send.run(parser.parse_args(flags), {"RECEIVER_URL": url, **environ})
+            work = send.run(parser.parse_args(flags), {"RECEIVER_URL": url, **environ})
+            return await exit_code("send", work)
 
 
 @pytest.mark.parametrize(
@@ -85,8 +87,8 @@ async def test_straight_to_a_port(capsys: pytest.CaptureFixture[str]) -> None:
         parser = argparse.ArgumentParser()
         send.add_arguments(parser)
         flags = ["ping", f"--url={url}", f"--to=127.0.0.1:{site.port}"]
-        assert await send.run(parser.parse_args(flags), {}) == 0
-    assert await send.run(parser.parse_args(flags), {}) == 1
+        assert await exit_code("send", send.run(parser.parse_args(flags), {})) == 0
+    assert await exit_code("send", send.run(parser.parse_args(flags), {})) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"kargo-azure-receiver send: 127.0.0.1:{site.port} does not answer: ")
     assert PATH not in line
@@ -98,7 +100,7 @@ async def test_tls_to_a_port_without_it_is_one_line(capsys: pytest.CaptureFixtur
         parser = argparse.ArgumentParser()
         send.add_arguments(parser)
         flags = parser.parse_args(["ping", f"--url=https://127.0.0.1:{site.port}{PATH}"])
-        assert await send.run(flags, {}) == 1
+        assert await exit_code("send", send.run(flags, {})) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "does not answer: " in line
     assert PATH not in line

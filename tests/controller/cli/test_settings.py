@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.cli.settings import DEFAULT_CONCURRENCY, Settings, SettingsError, parse
+from controller.cli.settings import DEFAULT_CONCURRENCY, Settings, SettingsError
+from tests.support.settings import parse
 
 BASE = {"EXTERNAL_WEBHOOK_SERVER_BASE_URL": "https://kargo.example.com/webhooks"}
 HUGE = "x" * 1_000_000

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from controller.cli import urls
+from controller.cli.command import exit_code
 from controller.kargo.objects import SECRETS, SERVED_RECEIVERS
 from controller.runtime.api.resource import Resource
 from tests.support.apiserver import ApiServer, Script, html, raw
@@ -109,7 +110,7 @@ async def run(*flags: str, environ: dict[str, str] | None = None) -> int:
     """Run the command with these flags and variables."""
     parser = argparse.ArgumentParser()
     urls.add_arguments(parser)
-    return await urls.run(parser.parse_args(flags), environ or {})
+    return await exit_code("urls", urls.run(parser.parse_args(flags), environ or {}))
 
 
 def _kubeconfig(folder: Path, port: int) -> str:
