@@ -47,6 +47,10 @@ class FakeClock(Clock):
         """Have somebody set the wall clock forward, or back; the monotonic one goes on as if nothing was."""
         self._offset += seconds
 
+    def freeze(self, seconds: float) -> None:
+        """Let time pass in which nothing runs: what was due meanwhile is late."""
+        self._now += seconds
+
     def call_later(self, seconds: float, callback: Callable[[], None]) -> FakeTimer:
         timer = FakeTimer(self._now + max(seconds, 0.0), callback)
         heapq.heappush(self._heap, (timer.due, next(self._order), timer))

@@ -7,6 +7,7 @@ import pytest
 from controller.application.overview import Overview
 from controller.kargo.objects import Target
 from controller.kargo.warehouse import Warehouse, moment
+from tests.support.clock import FakeClock
 from webhook.admin.ports import Pickup
 
 CAME = datetime(2026, 11, 30, 12, 0, 0, tzinfo=UTC)
@@ -19,7 +20,6 @@ class _Store(dict[tuple[str, str], Warehouse]):
 
 def overview(*warehouses: Warehouse) -> Overview:
     """An overview over these Warehouses alone."""
-    found = Overview.__new__(Overview)
 
     class _Informer:
         store = _Store({(each.namespace, each.name): each for each in warehouses})
@@ -27,8 +27,15 @@ def overview(*warehouses: Warehouse) -> Overview:
     class _Informers:
         warehouses = _Informer()
 
-    found._informers = _Informers()  # type: ignore[assignment]
-    return found
+    return Overview(
+        _Informers(),  # type: ignore[arg-type]
+        (),
+        None,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
+        not_ready=list,
+        storage_queues=list,
+        clock=FakeClock(),
+    )
 
 
 def at(seconds: float) -> str:

@@ -190,7 +190,7 @@ async def test_a_process_that_stood_still_served_nobody() -> None:
     """A frozen process finds out as one that starts does."""
     site = Site()
     task = await running(site, 5.0)
-    site.clock._now += 120.0
+    site.clock.freeze(120.0)
     await site.clock.advance(60.0)
     assert site.claimed == ["outage"]
     await ended(task)

@@ -39,7 +39,7 @@ class Site:
         self.last[name] = new
 
     def wait(self, seconds: float) -> None:
-        self.clock._now += seconds
+        self.clock.freeze(seconds)
 
 
 def test_a_refresh_that_is_handled() -> None:
