@@ -37,7 +37,7 @@ def test_killed_during_a_fan_out(stage: Stage) -> None:
     """One event for very many Warehouses reaches all of them, wherever in it the process dies."""
     warehouses = stage.scale(300, 2000)
     field = stage.field(repositories=1, fan_out=warehouses)
-    receiver = stage.receiver("--reply-timeout=50ms")
+    receiver = stage.receiver("--reply-timeout=100ms")  # within 50 no row of a single delivery is written
     left = 0
     with stage.sender(field, receiver) as sender:
         for number in range(3 * stage.scale(4, 20)):

@@ -55,8 +55,13 @@ def settle(stage: Stage, queue: EventQueue, ledger: Ledger, readers: Sequence[Re
 def test_killed_with_messages_in_flight(stage: Stage, queue: EventQueue) -> None:
     """kill -9 with 500 messages in flight, some refreshed: two other replicas share what comes back."""
     field, ledger = stage.field(repositories=25), Ledger()
-    send(queue, field, ledger, MESSAGES)
     lost = queue.read_by(stage.start)
+    stage.plane.pause()  # until all are in flight: a fast machine refreshes many before the last one comes
+    try:
+        send(queue, field, ledger, MESSAGES)
+        eventually(lambda: storage_queue(lost)["inFlight"] == MESSAGES)
+    finally:
+        stage.plane.resume()
     eventually(lambda: bool(stage.probe.sightings))
     lost.kill()
     assert queue.left() > MESSAGES / 2
