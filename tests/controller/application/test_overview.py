@@ -7,7 +7,6 @@ import pytest
 from controller.application.overview import Overview
 from controller.kargo.objects import Target
 from controller.kargo.warehouse import Warehouse, moment
-from tests.support.clock import FakeClock
 from webhook.admin.ports import Pickup
 
 CAME = datetime(2026, 11, 30, 12, 0, 0, tzinfo=UTC)
@@ -34,7 +33,6 @@ def overview(*warehouses: Warehouse) -> Overview:
         None,  # type: ignore[arg-type]
         not_ready=list,
         storage_queues=list,
-        clock=FakeClock(),
     )
 
 
