@@ -14,7 +14,7 @@ import socket
 import ssl
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Container, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -74,9 +74,12 @@ class FaultProxy:
         """Reset the connections of all open watches, of one resource if given."""
         self._background.call(self._break_watches(resource))
 
-    def open_watches(self, resource: str | None = None) -> int:
+    def open_watches(self, resource: str | None = None, namespaces: Container[str] | None = None) -> int:
         """Return how many watches are open."""
-        return sum(resource in (None, call.resource) for _, call in tuple(self._watches.values()))
+        return sum(
+            resource in (None, call.resource) and (namespaces is None or call.namespace in namespaces)
+            for _, call in tuple(self._watches.values())
+        )
 
     # -- start and stop
 
