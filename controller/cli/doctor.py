@@ -160,21 +160,25 @@ def _presentable(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
+def _as_json(each: Finding) -> dict[str, object]:
+    texts = {key: _presentable(getattr(each, key)) for key in ("subject", "text", "do")}
+    return {"level": each.level.value, **texts, "names": [_presentable(name) for name in each.names]}
+
+
 def _write(found: Sequence[Finding], output: str) -> None:
-    found = [Finding(each.level, *map(_presentable, each[1:])) for each in found]
     counts = {level: sum(each.level is level for each in found) for level in Level}
     if output == "json":
         report = {
             "errors": counts[Level.ERROR],
             "warnings": counts[Level.WARNING],
-            "findings": [{**each._asdict(), "level": each.level.value} for each in found],
+            "findings": [_as_json(each) for each in found],
         }
         write_json(report)
         return
     rows = []
     for each in found:
-        rows.append((each.level.value, each.subject, each.text))
+        rows.append((each.level.value, _presentable(each.subject), _presentable(each.line())))
         if each.do:
-            rows.append(("", "", f"  do: {each.do}"))
+            rows.append(("", "", f"  do: {_presentable(each.do)}"))
     end = f"\n{counts[Level.ERROR]} error(s), {counts[Level.WARNING]} warning(s)\n"
     write(table(("LEVEL", "SUBJECT", "FINDING"), rows) + end)

@@ -1,7 +1,7 @@
 """A finding: one line of ``doctor``'s report."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -32,6 +32,12 @@ class Finding(NamedTuple):
     text: str
     do: str = ""
     """Empty where nothing is to be done."""
+    names: tuple[str, ...] = ()
+    """All objects that it is about, if these may be many: the table shows the first ones."""
+
+    def line(self) -> str:
+        """Return the text as the table shows it."""
+        return f"{self.text}: {some(self.names)}" if self.names else self.text
 
 
 def ok(subject: str, text: str, do: str = "") -> Finding:
@@ -39,9 +45,9 @@ def ok(subject: str, text: str, do: str = "") -> Finding:
     return Finding(Level.OK, subject, text, do)
 
 
-def warning(subject: str, text: str, do: str) -> Finding:
+def warning(subject: str, text: str, do: str, names: Iterable[str] = ()) -> Finding:
     """Return a finding of level WARNING."""
-    return Finding(Level.WARNING, subject, text, do)
+    return Finding(Level.WARNING, subject, text, do, tuple(names))
 
 
 def error(subject: str, text: str, do: str) -> Finding:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Sequence
 
-from controller.cli.checks.findings import Finding, ok, some, warning
+from controller.cli.checks.findings import Finding, ok, warning
 from controller.cli.explanation import Subscription
 from controller.kargo.warehouse import Warehouse
 from controller.refreshing.near_misses import shown
@@ -26,27 +26,28 @@ def judge(
 
     ``everywhere``: a receiver covers all Projects; ``projects`` are those that have one of their own.
     """
-    misspelled: dict[tuple[str, str], list[str]] = {}
-    uncovered: dict[str, dict[str, None]] = {}
-    azure: dict[str, None] = {}
+    misspelled: dict[str, list[str]] = {}
+    uncovered: dict[str, str] = {}
+    azure = set()
     for each in subscriptions:
         name = f"{each.warehouse.namespace}/{each.warehouse.name}"
         advice = hopeless(each.kind, each.url)
         if advice:
-            misspelled.setdefault((name, advice), []).append(f"{each.kind} subscription {shown(each.url)}")
+            misspelled.setdefault(advice, []).append(f"{name} {each.kind} {shown(each.url)}")
         elif not is_azure(each.key):
             continue
-        azure[name] = None
+        azure.add(name)
         if not everywhere and each.warehouse.namespace not in projects:
-            uncovered.setdefault(each.warehouse.namespace, {})[name] = None
+            uncovered[name] = each.warehouse.namespace
     found = [
-        warning(f"Warehouse {name}", f"can never match an event: {some(spellings)}", advice)
-        for (name, advice), spellings in misspelled.items()
+        warning("Warehouses", f"{len(spellings)} subscription(s) can never match an event", advice, spellings)
+        for advice, spellings in misspelled.items()
     ]
-    for project, names in uncovered.items():
-        text = f"no receiver covers {len(names)} Warehouse(s) with Azure subscriptions: {some(list(names))}"
-        do = "add an Azure receiver to its ProjectConfig, or to the ClusterConfig"
-        found.append(warning(f"Project {project}", text, do))
+    if uncovered:
+        where = f"in {len(set(uncovered.values()))} Project(s)"
+        text = f"no receiver covers {len(uncovered)} Warehouse(s) with Azure subscriptions {where}"
+        do = "add an Azure receiver to each Project's ProjectConfig, or one to the ClusterConfig"
+        found.append(warning("Warehouses", text, do, uncovered))
     if not found:
         found.append(ok("Warehouses", f"{len(azure)} with Azure subscriptions, all of them covered"))
     return found
@@ -62,8 +63,8 @@ def hopeless(kind: str, url: str) -> str:
         if path and subscription_key(kind, url) in event_keys("image", f"{host}/{path}"):
             return ""
         if kind == "chart":
-            return f"charts come as OCI artifacts: write oci://{host}/REPOSITORY"
-        return f"write an image subscription to {host}/REPOSITORY, without https:// and without trailing /"
+            return "charts come as OCI artifacts: write oci://REGISTRY/REPOSITORY"
+        return "write an image subscription to REGISTRY/REPOSITORY, without https:// and without trailing /"
     if kind == "git" and _DEVOPS.fullmatch(host) and azure_git_key(normalize_git(url)) is None:
         return "write https://dev.azure.com/ORGANIZATION/PROJECT/_git/REPOSITORY"
     return ""
@@ -71,18 +72,14 @@ def hopeless(kind: str, url: str) -> str:
 
 def judge_refreshes(warehouses: Iterable[Warehouse], now: float, namespace: str) -> list[Finding]:
     """Judge which refreshes Kargo has not picked up; ``now`` is a Unix time, ``namespace`` Kargo's."""
-    late: dict[str, list[Warehouse]] = {}
-    for each in warehouses:
-        if each.requested and now - each.refreshed > PATIENCE:
-            late.setdefault(each.namespace, []).append(each)
-    found = []
-    for project, left in late.items():
-        since = [now - each.refreshed for each in left if each.refreshed]
-        age = f", the oldest for {_age(max(since))}" if since else ""
-        text = f"Kargo has not picked up the refresh of {len(left)} Warehouse(s){age}: "
-        do = f"is Kargo's controller running, one for each shard? kubectl get deployments -n {namespace}"
-        found.append(warning(f"Project {project}", text + some([each.name for each in left]), do))
-    return found or [ok("refreshes", "Kargo has picked up all that are older than 5 minutes")]
+    late = [each for each in warehouses if each.requested and now - each.refreshed > PATIENCE]
+    if not late:
+        return [ok("refreshes", "Kargo has picked up all that are older than 5 minutes")]
+    since = [now - each.refreshed for each in late if each.refreshed]
+    age = f", the oldest for {_age(max(since))}" if since else ""
+    text = f"Kargo has not picked up the refresh of {len(late)} Warehouse(s){age}"
+    do = f"is Kargo's controller running, one for each shard? kubectl get deployments -n {namespace}"
+    return [warning("refreshes", text, do, [f"{each.namespace}/{each.name}" for each in late])]
 
 
 def _age(seconds: float) -> str:

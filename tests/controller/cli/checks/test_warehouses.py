@@ -76,22 +76,43 @@ def warehouse(name: str, namespace: str = "shop", **fields: Any) -> bytes:
     return json.dumps({"metadata": meta, "spec": spec, "status": fields.get("status", {})}).encode()
 
 
-def test_what_no_receiver_covers_is_one_line_for_each_project() -> None:
+def test_what_no_receiver_covers_is_one_line() -> None:
     """Azure's repositories only; a receiver of the cluster covers all."""
     app = [{"image": {"repoURL": "contoso.azurecr.io/app"}}]
     raw = [warehouse(f"app-{n}", subscriptions=app) for n in range(7)]
     raw.append(warehouse("hub", "other", subscriptions=[{"image": {"repoURL": "nginx"}}]))
     subscriptions = read_warehouses(raw)[0]
     (found,) = judge(subscriptions, everywhere=False, projects=["other"])
-    assert (found.level, found.subject) == (Level.WARNING, "Project shop")
-    assert "7 Warehouse(s)" in found.text
-    assert found.text.endswith("shop/app-4 and 2 more")
+    assert (found.level, found.subject) == (Level.WARNING, "Warehouses")
+    assert found.text == "no receiver covers 7 Warehouse(s) with Azure subscriptions in 1 Project(s)"
+    assert found.names == tuple(f"shop/app-{n}" for n in range(7))
+    assert found.line().endswith(" in 1 Project(s): " + ", ".join(found.names[:5]) + " and 2 more")
     for everywhere, projects in ((True, ()), (False, ("shop",))):
         (found,) = judge(subscriptions, everywhere, projects)
         assert (found.level, found.text) == (
             Level.OK,
             "7 with Azure subscriptions, all of them covered",
         )
+
+
+def test_each_kind_of_misspelling_is_one_line() -> None:
+    """However many Warehouses have it; all of them are named, each with what it says."""
+    raw = []
+    for number in range(300):
+        spelled = {"image": f"https://contoso.azurecr.io/{number}", "git": "https://dev.azure.com/o/p/r"}
+        old = {"chart": f"https://x{number}.azurecr.io/helm/v1/repo"}
+        subscriptions = [{kind: {"repoURL": url}} for kind, url in (spelled | old).items()]
+        raw.append(warehouse(f"w{number}", f"project-{number}", subscriptions=subscriptions))
+    found = judge(read_warehouses(raw)[0], everywhere=True, projects=())
+    assert len(found) == len({each.do for each in found}) == 3
+    for each in found:
+        assert each[:3] == (Level.WARNING, "Warehouses", "300 subscription(s) can never match an event")
+        assert len(each.names) == 300
+        assert each.line().endswith(" and 295 more")
+    named = {name for each in found for name in each.names}
+    assert "project-7/w7 image https://contoso.azurecr.io/7" in named
+    assert "project-7/w7 git https://dev.azure.com/o/p/r" in named
+    assert "project-299/w299 chart https://x299.azurecr.io/helm/v1/repo" in named
 
 
 def decoded(name: str, handled: str, asked: str = LONG_AGO) -> Warehouse:
@@ -106,6 +127,6 @@ def test_a_refresh_that_kargo_leaves_lying() -> None:
     (found,) = judge_refreshes([handled, left], NOW, "kargo")
     assert found.level is Level.WARNING
     assert "refresh of 1 Warehouse(s)" in found.text
-    assert found.text.endswith(": left")
+    assert found.names == ("shop/left",)
     assert judge_refreshes([handled], NOW, "kargo")[0].level is Level.OK
     assert judge_refreshes([left], left.refreshed + PATIENCE, "kargo")[0].level is Level.OK
