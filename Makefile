@@ -139,7 +139,7 @@ $(VENV)/ready: setup.cfg pyproject.toml
 $(VENV)-bench/ready: $(VENV)/ready
 	@echo "Installing the project for benchmarks into $(VENV)-bench …"
 	@test -x $(VENV)-bench/bin/python || "$(PYTHON)" -m venv $(VENV)-bench
-	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench,queue]'
 	@touch $@
 
 # Apart: nobody needs these to see it run or to test it.
