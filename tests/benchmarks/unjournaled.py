@@ -1,8 +1,9 @@
 """The receiver with its journal taken out: what the journal costs is the difference. Never use it."""
 
 import asyncio
+import sqlite3
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from controller import __main__
@@ -13,8 +14,9 @@ from webhook.arrival import Arrival
 class NoJournal:
     """Keeps nothing, and says that it does."""
 
-    pending = failures = moved_aside = 0
-    failing = False
+    pending = finished = failures = moved_aside = 0
+    failing = on_disk = False
+    identity = ""
     last_error: str | None = None
 
     def record(self, arrival: Arrival, matched: int, names: Sequence[str] = ()) -> "asyncio.Future[bool]":
@@ -44,6 +46,10 @@ class NoJournal:
         nothing: tuple[tuple[Arrival, bool], ...] = ()
         for each in nothing:
             yield each
+
+    async def read(self, query: Callable[[sqlite3.Connection], object]) -> object:
+        """Find no history."""
+        raise sqlite3.OperationalError("there is no journal")
 
     async def close(self) -> None:
         """Do nothing."""
