@@ -27,7 +27,8 @@ GUARDED = "azure-guarded"
 
 USERNAME = "azure-devops"
 
-_GUESTBOOK = frozenset({"guestbook", "storefront"})
+GUESTBOOK = frozenset({"guestbook", "storefront"})
+"""What a push to ``guestbook`` must refresh."""
 _STOREFRONT = frozenset({"storefront"})
 _MANIFESTS = frozenset({"manifests-https", "manifests-ssh"})
 
@@ -73,7 +74,7 @@ def _registry() -> list[Event]:
             acr_push("guestbook", "v1.2.3"),
             ACR_HEADERS,
             _refreshed(2),
-            _GUESTBOOK,
+            GUESTBOOK,
         ),
         Event(
             f"helm push storefront-0.4.0.tgz oci://{REGISTRY}/charts",
@@ -87,7 +88,7 @@ def _registry() -> list[Event]:
             image_push(f"{regional}/guestbook:v1.2.4"),
             ACR_HEADERS,
             _refreshed(2),
-            _GUESTBOOK,
+            GUESTBOOK,
         ),
     ]
 
@@ -132,7 +133,7 @@ def _event_grid() -> list[Event]:
             event_grid_push(f"{REGISTRY}/guestbook:v1.2.5"),
             EVENT_GRID_HEADERS,
             _refreshed(2),
-            _GUESTBOOK,
+            GUESTBOOK,
         ),
         Event(
             "validation of the URL, CloudEvents (OPTIONS)",
@@ -179,7 +180,7 @@ def _guarded(password: str, authorization: str) -> list[Event]:
             acr_push("guestbook", "v1.2.6"),
             {**ACR_HEADERS, "Authorization": authorization},
             _refreshed(2),
-            _GUESTBOOK,
+            GUESTBOOK,
             GUARDED,
         ),
     ]

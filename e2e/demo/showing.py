@@ -1,6 +1,7 @@
 """Sends the demonstration's events, shows what came of each, and fails if it is not what must come of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from e2e.controlplane import ControlPlaneError
 from e2e.controlplane.binaries import Say
@@ -33,6 +34,21 @@ class Stage:
             self._say(heading)
             for event in events:
                 self._show(event)
+        self._check_no_others()
+
+    def show_queued(
+        self, title: str, put: Callable[[Any], float], body: Any, refreshes: Collection[str]
+    ) -> None:
+        """Show an event by queue; ``put`` returns the seconds until it was worked off. Raises as ``show``."""
+        seconds = put(body)
+        changed = self._changes()
+        self._say(f"  {title:<{_TITLE}}      {seconds * 1000:5.0f} ms")
+        self._say("    deleted from the queue, as all that it asks for is stored in the API server")
+        self._say_changed(changed)
+        _check_refreshes(title, changed, refreshes)
+        self._check_no_others()
+
+    def _check_no_others(self) -> None:
         if self._refreshes() != self._seen:
             raise ControlPlaneError("objects were refreshed that no event was about")
 
@@ -44,10 +60,14 @@ class Stage:
         self._say(f"    {answer.text.strip()}")
         for header, text in headers.items():
             self._say(f"    {header}: {text}")
+        self._say_changed(changed)
+        _check(event, answer, headers)
+        _check_refreshes(event.title, changed, event.refreshes)
+
+    def _say_changed(self, changed: Refreshes) -> None:
         width = max((len(name) for _, name in changed), default=0)
         for (kind, name), value in sorted(changed.items()):
             self._say(f"    {kind} {name:<{width}}  {value}")
-        _check(event, answer, headers, {name for _, name in changed})
 
     def _send(self, event: Event) -> Answer:
         path = self._urls[event.receiver].removeprefix(self._receiver.base_url)
@@ -68,14 +88,17 @@ class Stage:
         }
 
 
-def _check(event: Event, answer: Answer, headers: Mapping[str, str], changed: set[str]) -> None:
+def _check(event: Event, answer: Answer, headers: Mapping[str, str]) -> None:
     if answer.status != event.status or answer.json != event.answer:
         raise ControlPlaneError(f"“{event.title}” must be answered with {event.status} {event.answer}")
     if headers != event.answer_headers:
         raise ControlPlaneError(f"“{event.title}” must be answered with {dict(event.answer_headers)}")
-    if changed != event.refreshes:
-        wanted = ", ".join(sorted(event.refreshes)) or "nothing"
-        raise ControlPlaneError(f"“{event.title}” must refresh {wanted}, and nothing else")
+
+
+def _check_refreshes(title: str, changed: Refreshes, refreshes: Collection[str]) -> None:
+    if {name for _, name in changed} != set(refreshes):
+        wanted = ", ".join(sorted(refreshes)) or "nothing"
+        raise ControlPlaneError(f"“{title}” must refresh {wanted}, and nothing else")
 
 
 def _header(answer: Answer, name: str) -> str:
