@@ -21,6 +21,7 @@ _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 _QUEUE_NAME = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,55}")
 """Of 3 to 63 characters: room is left for ``-poison``."""
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
+_OTHER_SERVICE = re.compile(r"\.(blob|dfs|file|table|web|servicebus|azurecr)\.")
 
 LONGEST = 86_400.0
 """Seconds: no setting of ours is sensibly longer than a day."""
@@ -141,8 +142,10 @@ class QueueSource(NamedTuple):
 def queues(given: str) -> tuple[QueueSource, ...]:
     """Read URLs of queues, separated by white space, each with ``;project=NAMESPACE`` or without."""
     found = tuple(_queue(each) for each in given.split())
-    if len({each.name for each in found}) < len(found):
-        raise ValueError("names a queue twice")
+    names = [each.name for each in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"names {name} twice")
     return found
 
 
@@ -162,11 +165,16 @@ def _queue(given: str) -> QueueSource:
         raise ValueError("is no URL such as https://ACCOUNT.queue.core.windows.net/QUEUE")
     if parts.username is not None or parts.fragment:
         raise ValueError("must hold neither a user name nor a fragment")
-    segments = parts.path.strip("/").split("/")
-    account, queue = (segments[0] if len(segments) > 1 else host.partition(".")[0]), segments[-1]
-    if len(segments) > 2 or not _ACCOUNT.fullmatch(account) or not _QUEUE_NAME.fullmatch(queue):
+    if parts.query and "sig=" not in parts.query:
+        raise ValueError("has a query that is no SAS")
+    if _OTHER_SERVICE.search(host):
+        raise ValueError("is of another service than Azure's queues")
+    *accounts, queue = parts.path.strip("/").split("/")  # an emulator's has the account in the path
+    if ".queue." in host:
+        accounts.insert(0, host.partition(".")[0])
+    if len(accounts) != 1 or not _ACCOUNT.fullmatch(accounts[0]) or not _QUEUE_NAME.fullmatch(queue):
         raise ValueError("is no URL such as https://ACCOUNT.queue.core.windows.net/QUEUE")
-    return QueueSource(url, f"queue:{account}/{queue}", project)
+    return QueueSource(url, f"queue:{accounts[0]}/{queue}", project)
 
 
 def text(value: str) -> str:

@@ -206,7 +206,8 @@ class Settings:
     )
 
 
-_QUERY = re.compile(r"\?\S*")
+_QUERY = re.compile(r"(?<=//)[^/\s]*@|[?&#]\S*")
+"""What may hold a credential in a URL: user information; a query, also where its ``?`` is missing."""
 
 _OPTIONS: dict[str, _Option] = {field.name: field.metadata["option"] for field in fields(Settings)}
 
@@ -274,7 +275,7 @@ def _read(read: Callable[[str], Any], given: str, source: str) -> Any:
     try:
         return read(given)
     except ValueError as error:
-        quoted = ascii(_QUERY.sub("?…", given))  # one line, and not too long; a query may be a credential
+        quoted = ascii(_QUERY.sub("…", given))  # one line, and not too long
         shown = quoted if len(quoted) <= 80 else f"{quoted[:76]}…'"
         raise SettingsError(f"{source}: {shown} {error}") from error
 

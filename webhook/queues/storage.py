@@ -5,6 +5,7 @@ URL whose query is a credential, so that only the status and what stands before 
 """
 
 import asyncio
+import base64
 import contextlib
 import re
 from collections.abc import Awaitable, Sequence
@@ -175,6 +176,10 @@ def _key(connection_string: str, name: str) -> dict[str, str]:
     account, key = fields.get("AccountName", ""), fields.get("AccountKey", "")
     if not account or not key:
         raise QueueSettingError("AZURE_STORAGE_CONNECTION_STRING has no AccountName or no AccountKey")
+    try:
+        base64.b64decode(key, validate=True)
+    except ValueError:
+        raise QueueSettingError("AZURE_STORAGE_CONNECTION_STRING's AccountKey is not base64") from None
     if name.removeprefix("queue:").partition("/")[0] != account:
         raise QueueSettingError(f"AZURE_STORAGE_CONNECTION_STRING is of another account than {name}")
     return {"account_name": account, "account_key": key}

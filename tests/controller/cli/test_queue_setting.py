@@ -21,9 +21,19 @@ def test_flag_is_repeatable_and_goes_before_the_variable() -> None:
     assert parse(BASE, {}).queues == ()
 
 
-def test_a_signature_is_not_shown() -> None:
-    """The error for a wrong URL has no query."""
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("https://acct.queue.core.windows.net/?sv=1&sig=hush", id="query"),
+        pytest.param(f"{URL}&sv=1&sig=hush", id="no-question-mark"),
+        pytest.param(f"{URL}#sv=1&sig=hush", id="fragment"),
+        pytest.param("https://sv=1:hush@acct.queue.core.windows.net/events", id="user"),
+        pytest.param(f"{URL}?sv=1&sig=hush {URL}?sv=1&sig=hush", id="twice"),
+    ],
+)
+def test_a_signature_is_not_shown(url: str) -> None:
+    """The error for a wrong URL has nothing that may be a credential."""
     with pytest.raises(SettingsError) as caught:
-        parse([*BASE, "--queue=https://acct.queue.core.windows.net/?sv=1&sig=hush"], {})
+        parse([*BASE, f"--queue={url}"], {})
     assert "hush" not in str(caught.value)
     assert "sv=1" not in str(caught.value)

@@ -184,12 +184,18 @@ def test_queues() -> None:
         pytest.param("https://acct.queue.core.windows.net/events;scope=a", id="unknown-option"),
         pytest.param("https://acct.queue.core.windows.net/events;project=A_b", id="no-namespace"),
         pytest.param("https://a.queue.core.windows.net:x/events", id="no-port"),
+        pytest.param("https://acct.queue.core.windows.net/shop/events", id="two-segments"),
+        pytest.param("https://acct.queue.core.windows.net/events?sv=1", id="no-signature"),
+        pytest.param("https://acct.blob.core.windows.net/events", id="blobs"),
+        pytest.param("https://acct.blob.core.windows.net/shop/events", id="blob"),
+        pytest.param("https://acct.servicebus.windows.net/shop/events", id="service-bus"),
+        pytest.param("https://shop.example.com/events", id="no-account"),
         pytest.param(2 * "https://acct.queue.core.windows.net/events ", id="twice"),
     ],
 )
 def test_wrong_queues(text: str) -> None:
     """What is no queue is refused."""
-    with pytest.raises(ValueError, match=r"\A(is|must|names) "):
+    with pytest.raises(ValueError, match=r"\A(is|has|must|names) "):
         setting_values.queues(text)
 
 
