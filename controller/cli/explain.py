@@ -15,17 +15,19 @@ import msgspec
 from controller.cli import cluster
 from controller.cli.command import NOTHING_MATCHED
 from controller.cli.explanation import (
+    Covering,
     Holdings,
     QuestionError,
+    covering,
     explain,
     explain_warehouse,
     lines,
     read_question,
     read_warehouses,
 )
+from controller.cli.receivers import CLUSTER, read_configs, read_receivers
 from controller.cli.table import write, write_json
-from controller.cli.urls import listing
-from controller.kargo.objects import PROMOTIONS, WAREHOUSES
+from controller.kargo.objects import PROMOTIONS, SERVED_RECEIVERS, WAREHOUSES
 from controller.kargo.promotion import decode_promotion
 from controller.runtime.api.client import Client
 from controller.runtime.api.errors import Forbidden
@@ -33,8 +35,6 @@ from controller.runtime.api.resource import Resource
 
 LARGEST_PAYLOAD = 2 * 1024 * 1024
 """Bytes, as the receiver takes them."""
-_ANY_BASE_URL = "https://base.invalid"
-"""No URL is shown here; with a base URL, a receiver that has not published its URL yet is no problem."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "or - for a payload on standard input",
     )
     parser.add_argument("--payload", metavar="FILE", help="a payload as Azure sent it")
-    parser.add_argument("-n", "--namespace", metavar="PROJECT", help="one Project's receivers (default: all)")
+    parser.add_argument(
+        "-n",
+        "--namespace",
+        metavar="PROJECT",
+        help="receivers of one Project and of ClusterConfig (default: all)",
+    )
     parser.add_argument(
         "--receiver", metavar="PROJECT/NAME", help="one receiver (ClusterConfig's: cluster/NAME)"
     )
@@ -90,8 +95,8 @@ async def _report(
 ) -> dict[str, Any]:
     """Read what the question needs, and explain it. Raises QuestionError and ApiError."""
     project = receiver.partition("/")[0] if receiver else namespace
-    project = None if project == "cluster" else project
-    rows = await listing(client, project, _ANY_BASE_URL, system)
+    project = None if project == CLUSTER else project
+    rows = await _receivers(client, project, system)
     if receiver:
         rows = [row for row in rows if f"{row.namespace}/{row.receiver}" == receiver]
         if not rows:
@@ -107,6 +112,22 @@ async def _report(
         ]
         held = held._replace(promotions=[promotion for promotion in waiting if promotion is not None])
     return explain(question, held)
+
+
+async def _receivers(client: Client, project: str | None, system: str) -> list[Covering]:
+    """Return the receivers of all Projects or of one, and of ClusterConfig."""
+    configs = await read_configs(client, project)
+    if project is not None:
+        try:
+            configs += await read_configs(client, CLUSTER)
+        except Forbidden as error:  # usual for a Project's own users
+            print(f"ClusterConfig's receivers are left out: {cluster.explained(error)}", file=sys.stderr)  # noqa: T201
+    rows = [covering(each) for each in await read_receivers(client, configs, system)]
+    for config in configs:
+        if config.surplus:
+            problem = f"only the first {SERVED_RECEIVERS} Azure receivers in spec are served"
+            rows.append(Covering(config.namespace or CLUSTER, f"({config.surplus} more)", False, problem))
+    return rows
 
 
 async def _all_or_own(client: Client, resource: Resource, project: str | None) -> list[msgspec.Raw]:

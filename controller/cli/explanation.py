@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from controller.cli.command import WRONG_USE, CommandError
-from controller.cli.urls import Row
+from controller.cli.receivers import CLUSTER, Receiver
 from controller.kargo.objects import Target, decode_parts, field, items
 from controller.kargo.promotion import Promotion
+from controller.receivers.state import State
 from controller.refreshing.near_misses import WHY, Search, shown
 from controller.repositories.keys import event_keys, pull_request_key, subscription_key
 from webhook.arrival import Subject
@@ -19,6 +20,8 @@ from webhook.payloads.parse import parse
 from webhook.payloads.reading import BadPayload
 
 _REGISTRY = re.compile(r"(?:oci://|https?://)?([^/]+\.azurecr\.[a-z]+(?::\d+)?/.+)", re.IGNORECASE)
+_IMAGE = re.compile(r"[^/\s]+[.:][^/\s]+/\S+")
+"""It begins with a host; what does not is a Warehouse's name misspelt."""
 _SCP = re.compile(r"[\w-]+@[\w.-]+:")
 
 
@@ -40,16 +43,35 @@ class Subscription(NamedTuple):
     """Everything else in it, verbatim: Kargo may find nothing new for these."""
 
 
+class Covering(NamedTuple):
+    """One receiver, as far as it decides what an event refreshes."""
+
+    namespace: str
+    """``cluster`` for ClusterConfig."""
+    receiver: str
+    served: bool
+    problem: str = ""
+    """Why it is not served, or what is wrong although it is."""
+
+
 class Holdings(NamedTuple):
     """What the cluster holds, as far as the question goes."""
 
-    rows: Sequence[Row]
+    rows: Sequence[Covering]
     """The receivers."""
     subscriptions: Sequence[Subscription]
     unreadable: Sequence[Target]
     """Warehouses of which not all subscriptions could be read."""
     promotions: Sequence[Promotion] = ()
     """Promotions that wait on a pull request."""
+
+
+def covering(receiver: Receiver) -> Covering:
+    """Return whether a receiver is served. Which base URL its status has does not matter here."""
+    state = receiver.state
+    return Covering(
+        receiver.config.namespace or CLUSTER, state.name, state.state is State.SERVED, state.message
+    )
 
 
 def read_warehouses(raw: Iterable[bytes | msgspec.Raw]) -> tuple[list[Subscription], list[Target]]:
@@ -105,7 +127,7 @@ def explain(question: str | bytes, held: Holdings) -> dict[str, Any]:
     Raises QuestionError.
     """
     event, subjects = read_question(question)
-    served = [row for row in held.rows if not row.problem]
+    served = [row for row in held.rows if row.served]
 
     def covers(namespace: str) -> bool:
         return any(_covers(row, namespace) for row in served)
@@ -131,7 +153,7 @@ def explain(question: str | bytes, held: Holdings) -> dict[str, Any]:
     receivers = []
     for row in held.rows:
         reached = {(each["namespace"], each["name"]) for each in refreshed if _covers(row, each["namespace"])}
-        receivers.append({**_receiver(row), "refreshes": 0 if row.problem else len(reached)})
+        receivers.append({**_receiver(row), "refreshes": len(reached) if row.served else 0})
     return {
         "event": event,
         "receivers": receivers,
@@ -153,13 +175,13 @@ def explain_warehouse(name: str, namespace: str | None, held: Holdings) -> dict[
     )
     if target is None:
         return None
-    covering = [row for row in held.rows if _covers(row, target.namespace)]
+    covers = [row for row in held.rows if _covers(row, target.namespace)]
     return {
         "warehouse": _named(target),
         "readable": target not in held.unreadable,
-        "receivers": [_receiver(row) for row in covering],
+        "receivers": [_receiver(row) for row in covers],
         "reached_by": [{**_subscribed(each), "compared_as": shown(each.key)} for each in found],
-        "matches": bool(found) and any(not row.problem for row in covering),
+        "matches": bool(found) and any(row.served for row in covers),
     }
 
 
@@ -175,19 +197,22 @@ def lines(report: Mapping[str, Any]) -> list[str]:
             ]
         if not out:
             out.append(f"{event['type']} ({event['source']}): nothing to refresh")
-    elif not report["readable"]:
-        out.append("some of its subscriptions can't be read")
+    else:
+        out.append("Warehouse {namespace}/{name}".format(**report["warehouse"]))
+        if not report["readable"]:
+            out.append("some of its subscriptions can't be read")
+    nobody = "none: no Azure receiver in the Project's ProjectConfig, nor in ClusterConfig"
     sections: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
         "receivers": ("Receivers", _receiver_line),
-        "reached_by": ("Reached by events of", _line),
-        "refreshed": ("Refreshed", _line),
+        "reached_by": ("Reached by events of", _reaching_line),
+        "refreshed": ("Would be refreshed", _line),
         "near_misses": ("Near misses", _line),
     }
     for key, (title, line) in sections.items():
         if key in report:
             out += ["", title, *(f"  {line(each)}" for each in report[key] or ())]
             if not report[key]:
-                out.append("  none")
+                out.append(f"  {nobody if key == 'receivers' else 'none'}")
     return ["".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in line) for line in out]
 
 
@@ -199,9 +224,12 @@ def _subject(url: str) -> Subject:
         return Subject("image", image[1])
     if "://" in url or _SCP.match(url):
         return Subject("git", url)
-    if "/" in url and not re.search(r"\s", url):
+    if _IMAGE.fullmatch(url):
         return Subject("image", url)
-    raise QuestionError("this is neither a repository's URL nor the name of a Warehouse (PROJECT/NAME)")
+    raise QuestionError(
+        "this is neither a repository's URL nor the name of a Warehouse that is there "
+        "(PROJECT/NAME, or NAME with -n)"
+    )
 
 
 def _keys(subject: Subject) -> tuple[str, ...]:
@@ -210,7 +238,7 @@ def _keys(subject: Subject) -> tuple[str, ...]:
     return event_keys(subject.kind, subject.url)
 
 
-def _covers(row: Row, namespace: str) -> bool:
+def _covers(row: Covering, namespace: str) -> bool:
     return row.namespace in ("cluster", namespace)
 
 
@@ -222,14 +250,20 @@ def _subscribed(each: Subscription) -> dict[str, Any]:
     return {**_named(each.warehouse), "kind": each.kind, "url": shown(each.url), "selectors": each.selectors}
 
 
-def _receiver(row: Row) -> dict[str, Any]:
-    return {"receiver": f"{row.namespace}/{row.receiver}", "problem": row.problem}
+def _receiver(row: Covering) -> dict[str, Any]:
+    return {"receiver": f"{row.namespace}/{row.receiver}", "served": row.served, "problem": row.problem}
 
 
 def _receiver_line(each: Mapping[str, Any]) -> str:
-    if each["problem"]:
+    if not each["served"]:
         return f"{each['receiver']}: not served: {each['problem']}"
-    return f"{each['receiver']}: served" + (f", refreshes {each['refreshes']}" if "refreshes" in each else "")
+    refreshes = f", refreshes {each['refreshes']}" if "refreshes" in each else ""
+    return f"{each['receiver']}: served{refreshes}" + (f" ({each['problem']})" if each["problem"] else "")
+
+
+def _reaching_line(each: Mapping[str, Any]) -> str:
+    many = each["compared_as"].startswith(("ado ", "azure ")) and each["kind"] == "git"
+    return _line(each) + (f" (and every other URL of {each['compared_as']})" if many else "")
 
 
 def _line(each: Mapping[str, Any]) -> str:
@@ -239,7 +273,7 @@ def _line(each: Mapping[str, Any]) -> str:
         each.get("url", each.get("compared_as", "")),
     ]
     if each.get("selectors"):
-        parts.append(json.dumps(each["selectors"]))
+        parts.append(f"if new for {json.dumps(each['selectors'])}")
     if "why" in each:
         parts.append(f"({each['why']})")
     return " ".join(part for part in parts if part)

@@ -115,10 +115,11 @@ class Search:
 
 
 def shown(text: str) -> str:
-    """Return a URL or key for people: without user, password and query."""
+    """Return a URL or key for people: without user and password; of a query only that there is one."""
     if text.startswith(KEY_PREFIX):
         return " ".join(text.split(KEY_PREFIX)[1:])
-    return _CREDENTIALS.sub("", text).partition("?")[0]
+    place, mark, _ = _CREDENTIALS.sub("", text).partition("?")
+    return f"{place}?…" if mark else place
 
 
 def _place(key: str, *, git: bool) -> _Place:

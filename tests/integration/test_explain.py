@@ -50,6 +50,18 @@ def test_a_hit_a_miss_and_a_warehouse(project: Project, control_plane: ControlPl
     assert sent.returncode == 0
 
 
+def test_the_base_url_in_status_does_not_matter(project: Project, control_plane: ControlPlane) -> None:
+    """A receiver whose URL is published is served, whatever that URL's host."""
+    entry = {"name": "azure", "path": project.path, "url": f"https://kargo.example{project.path}"}
+    control_plane.kubectl(
+        *("patch", "projectconfig", project.name, "-n", project.name, "--subresource=status"),
+        *("--type=merge", "-p", json.dumps({"status": {"webhookReceivers": [entry]}})),
+    )
+    hit = explain(control_plane.kubeconfig, GIT, "-n", project.name)
+    assert (hit.returncode, hit.stderr) == (0, "")
+    assert f"{project.name}/azure: served, refreshes 1" in hit.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

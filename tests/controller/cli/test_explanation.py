@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.cli.explanation import (
+    Covering,
     Holdings,
     QuestionError,
     explain,
@@ -17,14 +18,13 @@ from controller.cli.explanation import (
     read_question,
     read_warehouses,
 )
-from controller.cli.urls import Row
 from controller.kargo.promotion import decode_promotion
 from tests.strategies import ANY_TEXT, JSON, PAYLOADS, URL_LIKE
 
 GIT = "https://dev.azure.com/contoso/shop/_git/manifests"
 IMAGE = "contoso.azurecr.io/storefront/api"
-SHOP, EVERYWHERE = Row("shop", "az", "https://x", ""), Row("cluster", "all", "https://x", "")
-BROKEN = Row("shop", "lost", "", 'Secret "lost" does not exist')
+SHOP, EVERYWHERE = Covering("shop", "az", True), Covering("cluster", "all", True)
+BROKEN = Covering("shop", "lost", False, 'Secret "lost" does not exist')
 
 
 def warehouse(name: str, *subscriptions: Any, namespace: str = "shop") -> bytes:
@@ -43,7 +43,7 @@ def image(url: str = IMAGE, **selectors: Any) -> dict[str, Any]:
     return {"image": {"repoURL": url, **selectors}}
 
 
-def held(*warehouses: bytes, rows: tuple[Row, ...] = (SHOP,)) -> Holdings:
+def held(*warehouses: bytes, rows: tuple[Covering, ...] = (SHOP,)) -> Holdings:
     return Holdings(rows, *read_warehouses(warehouses))
 
 
@@ -67,8 +67,8 @@ def test_what_is_refreshed_is_shown_with_its_selectors() -> None:
         for each in report["refreshed"]
     ] == [("shop/main", "git", {"branch": "release"}), ("shop/ssh", "git", {})]
     assert report["receivers"] == [
-        {"receiver": "shop/az", "problem": "", "refreshes": 2},
-        {"receiver": "shop/lost", "problem": BROKEN.problem, "refreshes": 0},
+        {"receiver": "shop/az", "served": True, "problem": "", "refreshes": 2},
+        {"receiver": "shop/lost", "served": False, "problem": BROKEN.problem, "refreshes": 0},
     ]
     assert names(report["near_misses"]) == ["elsewhere/other"]
     assert report["event"]["about"] == [
@@ -80,10 +80,17 @@ def test_a_receiver_of_the_cluster_reaches_every_project() -> None:
     """And one that is not served reaches none."""
     one = warehouse("w", git(), namespace="elsewhere")
     assert names(explain(GIT, held(one, rows=(SHOP, EVERYWHERE)))["refreshed"]) == ["elsewhere/w"]
-    lost = Row("cluster", "all", "", "no Secret")
+    lost = Covering("cluster", "all", False, "no Secret")
     report = explain(GIT, held(one, rows=(lost,)))
     assert not report["matches"]
     assert names(report["near_misses"]) == ["elsewhere/w"]
+
+
+def test_a_receiver_is_served_although_something_is_wrong() -> None:
+    """A short Secret is served: what it refreshes is shown, and what is wrong."""
+    report = explain(GIT, held(warehouse("w", git()), rows=(SHOP._replace(problem="short"),)))
+    assert report["matches"]
+    assert "  shop/az: served, refreshes 1 (short)" in lines(report)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +201,7 @@ def test_a_url_is_read_as_what_it_is(url: str, kind: str) -> None:
     assert read_question(url)[1][0].kind == kind
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "what is this?", "a b/c"])
+@pytest.mark.parametrize("text", ["", "nonsense", "what is this?", "a b/c", "shop/misspelt"])
 def test_nonsense_is_refused(text: str) -> None:
     """With what would be understood."""
     with pytest.raises(QuestionError, match=r"neither a repository's URL nor the name of a Warehouse"):
