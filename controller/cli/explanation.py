@@ -67,11 +67,14 @@ class Holdings(NamedTuple):
 
 
 def covering(receiver: Receiver) -> Covering:
-    """Return whether a receiver is served. Which base URL its status has does not matter here."""
-    state = receiver.state
-    return Covering(
-        receiver.config.namespace or CLUSTER, state.name, state.state is State.SERVED, state.message
-    )
+    """Return whether a receiver is served. Which base URL its status has does not matter here.
+
+    Where the Secret can't be read, as by most users of a Project, the receiver itself says so in status.
+    """
+    state, namespace = receiver.state, receiver.config.namespace or CLUSTER
+    if state.state is State.PENDING and receiver.published():
+        return Covering(namespace, state.name, True, f"going by its status: {state.message}")
+    return Covering(namespace, state.name, state.state is State.SERVED, state.message)
 
 
 def read_warehouses(raw: Iterable[bytes | msgspec.Raw]) -> tuple[list[Subscription], list[Target]]:

@@ -50,16 +50,39 @@ def test_a_hit_a_miss_and_a_warehouse(project: Project, control_plane: ControlPl
     assert sent.returncode == 0
 
 
-def test_the_base_url_in_status_does_not_matter(project: Project, control_plane: ControlPlane) -> None:
-    """A receiver whose URL is published is served, whatever that URL's host."""
+def publish(project: Project, control_plane: ControlPlane) -> None:
+    """Write status as the running receiver does."""
     entry = {"name": "azure", "path": project.path, "url": f"https://kargo.example{project.path}"}
     control_plane.kubectl(
         *("patch", "projectconfig", project.name, "-n", project.name, "--subresource=status"),
         *("--type=merge", "-p", json.dumps({"status": {"webhookReceivers": [entry]}})),
     )
+
+
+def test_the_base_url_in_status_does_not_matter(project: Project, control_plane: ControlPlane) -> None:
+    """A receiver whose URL is published is served, whatever that URL's host."""
+    publish(project, control_plane)
     hit = explain(control_plane.kubeconfig, GIT, "-n", project.name)
     assert (hit.returncode, hit.stderr) == (0, "")
     assert f"{project.name}/azure: served, refreshes 1" in hit.stdout
+
+
+def test_a_user_of_one_project_without_its_secrets(project: Project, control_plane: ControlPlane) -> None:
+    """Status says whether the receiver is served; what could not be looked at is named."""
+    publish(project, control_plane)
+    own = ("-n", project.name)
+    control_plane.kubectl("create", "serviceaccount", "tenant", *own)
+    kinds = "projectconfigs.kargo.akuity.io,warehouses.kargo.akuity.io"
+    control_plane.kubectl("create", "role", "tenant", *own, "--verb=list", f"--resource={kinds}")
+    account = f"--serviceaccount={project.name}:tenant"
+    control_plane.kubectl("create", "rolebinding", "tenant", *own, "--role=tenant", account)
+    done = explain(control_plane.kubeconfig_for("tenant", project.name), GIT, *own)
+    assert done.returncode == 0
+    assert f"{project.name}/azure: served, refreshes 1 (going by its status: Secret" in done.stdout
+    assert done.stderr == (
+        "ClusterConfig's receivers are left out: you lack the right to list clusterconfigs.kargo.akuity.io "
+        "in all namespaces\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.cli.cluster import explained
 from controller.cli.explanation import (
     Covering,
     Holdings,
@@ -19,6 +20,7 @@ from controller.cli.explanation import (
     read_warehouses,
 )
 from controller.kargo.promotion import decode_promotion
+from controller.runtime.api.errors import NotFound
 from tests.strategies import ANY_TEXT, JSON, PAYLOADS, URL_LIKE
 
 GIT = "https://dev.azure.com/contoso/shop/_git/manifests"
@@ -206,6 +208,12 @@ def test_nonsense_is_refused(text: str) -> None:
     """With what would be understood."""
     with pytest.raises(QuestionError, match=r"neither a repository's URL nor the name of a Warehouse"):
         read_question(text)
+
+
+def test_a_cluster_without_kargo_is_said_to_be_one() -> None:
+    """In one line."""
+    error = NotFound("not found", status=404, verb="list", resource="warehouses")
+    assert explained(error) == "the cluster has no warehouses: is Kargo installed in it?"
 
 
 def test_no_credential_is_shown() -> None:
