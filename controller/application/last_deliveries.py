@@ -8,7 +8,7 @@ from controller.observability.metrics import Metrics
 from controller.receivers.index import ReceiverIndex
 from controller.receivers.url import receiver_name
 from controller.runtime.clock import Clock
-from webhook.admin.deliveries import History
+from webhook.admin.history import JournalHistory
 from webhook.journal.reading import HistoryError
 
 UPDATE_SECONDS = 30.0
@@ -25,7 +25,9 @@ class LastDeliveries:
     The history forgets a delivery after some days; the time is kept as long as process and receiver live.
     """
 
-    def __init__(self, history: History, receivers: ReceiverIndex, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self, history: JournalHistory, receivers: ReceiverIndex, metrics: Metrics, clock: Clock
+    ) -> None:
         self._history = history
         self._receivers = receivers
         self._gauge = metrics.last_deliveries

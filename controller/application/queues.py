@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from datetime import UTC, datetime
 
 from controller.cli.settings import Settings
 from controller.observability.metrics import Metrics
@@ -54,17 +53,7 @@ class Reading:
 
     def states(self) -> list[StorageQueue]:
         """Return how each queue is."""
-        return [
-            StorageQueue(
-                each.receiver,
-                each.error,
-                datetime.fromtimestamp(each.since, UTC),
-                None if each.last_message is None else datetime.fromtimestamp(each.last_message, UTC),
-                each.in_flight,
-                each.poison,
-            )
-            for each in (consumer.state() for consumer in self._consumers)
-        ]
+        return [consumer.state() for consumer in self._consumers]
 
     def start(self, manager: Manager) -> None:
         """Have messages received."""

@@ -14,8 +14,8 @@ from controller.cli import settings
 from controller.cli.command import NOTHING_MATCHED, WRONG_USE, CommandError
 from controller.cli.table import add_output, table, write, write_json
 from webhook.arrival import CATCH_UP, HTTP, UNKNOWN
-from webhook.journal.history import Entry, HistoryError, Query, as_json, entries
-from webhook.journal.reading import ask, when
+from webhook.journal.history import Entry, Query, as_json, entries
+from webhook.journal.reading import HistoryError, ask, when
 from webhook.outcome import Outcome
 
 DEFAULT_LIMIT = 50
@@ -131,7 +131,7 @@ async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         receiver=arguments.receiver,
         source=arguments.source,
         event=arguments.event,
-        outcome=Outcome(arguments.outcome) if arguments.outcome else None,
+        outcome=arguments.outcome,
         repository=arguments.repository,
         text=arguments.text,
         since=None if arguments.since is None else time.time() - arguments.since,

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from controller.cli import settings
-from webhook.admin.deliveries import Summary
 from webhook.admin.fleet import merged_receivers
 from webhook.admin.peers import Address, Peers
 from webhook.admin.reports import Overview
 from webhook.admin.text import visible
+from webhook.journal.history import Summary
 
 NOT_KNOWN = "last deliveries are not known"
 

@@ -19,8 +19,8 @@ from controller.cli.table import table, write, write_json
 from controller.kargo.objects import SERVED_RECEIVERS
 from controller.receivers.state import State
 from controller.runtime.api.client import Client
-from webhook.admin.deliveries import Summary
 from webhook.admin.text import ago
+from webhook.journal.history import Summary
 from webhook.journal.reading import when
 
 HEADER = ("NAMESPACE", "RECEIVER", "URL", "LAST DELIVERY", "PROBLEM")

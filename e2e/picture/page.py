@@ -13,8 +13,8 @@ from controller.refreshing.near_misses import WHY, Kind
 from e2e.receiver import ROOT
 from tests.support.admin import FakeHistory, FakeProgram, delivery, site
 from tests.support.browser import chromium
-from webhook.admin.deliveries import Delivery, NearMiss, Subject
-from webhook.admin.ports import Pickup, ReceiverState
+from webhook.admin.deliveries import Delivery, NearMiss
+from webhook.admin.ports import Pickup, ReceiverState, Subject
 from webhook.payloads.event_types import ACR, AZURE_DEVOPS
 
 TARGET = ROOT / "docs" / "images" / "page.png"

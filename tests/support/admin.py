@@ -8,11 +8,12 @@ from prometheus_client import CollectorRegistry
 
 from tests.support.background import Background
 from tests.support.journal import StoppedClock
-from webhook.admin.deliveries import Delivery, Query, Summary
-from webhook.admin.deliveries import Subject as ShownSubject
+from webhook.admin.deliveries import Delivery
 from webhook.admin.fleet import Fleet, fleet
+from webhook.admin.history import JournalHistory
 from webhook.admin.ports import Cache, JournalState, Pickup, Queue, ReceiverState, StorageQueue, Subject
 from webhook.admin.server import AdminServer
+from webhook.journal.history import Query, Summary
 from webhook.journal.reading import HistoryError
 
 NOW = datetime.now(UTC)
@@ -29,7 +30,7 @@ def delivery(number: int, **fields: object) -> Delivery:
         "event": "push",
         "outcome": "refreshed",
         "sender_id": f"0f6c1a70-{number:04}",
-        "subjects": (ShownSubject("image", "kargodemo.azurecr.io/guestbook"),),
+        "subjects": (Subject("image", "kargodemo.azurecr.io/guestbook"),),
         "code": 200,
         "refs": ("v1.2.3",),
         "matched": 2,
@@ -80,7 +81,7 @@ class FakeProgram:
         return self.targets[:most]
 
 
-class FakeHistory:
+class FakeHistory(JournalHistory):
     """A history of these deliveries."""
 
     def __init__(self, *kept: Delivery) -> None:

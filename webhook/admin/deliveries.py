@@ -1,19 +1,10 @@
-"""Deliveries as the page and ``/api`` show them, and the Protocol of the history that they come from."""
+"""Deliveries as the page and ``/api`` show them."""
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol
 
 import msgspec
 
-from webhook.admin.ports import Pickup
-
-
-class Subject(msgspec.Struct, rename="camel", frozen=True):
-    """What an event was about."""
-
-    kind: str
-    url: str
+from webhook.admin.ports import Pickup, Subject
 
 
 class Target(msgspec.Struct, rename="camel", frozen=True):
@@ -77,43 +68,3 @@ class Delivery(msgspec.Struct, rename="camel", frozen=True):
     """Why there was no look for near misses, or none to the end."""
     replica: str = ""
     """Which replica received it."""
-
-
-class Summary(msgspec.Struct, rename="camel", frozen=True):
-    """What one receiver did lately; deliveries that were dispatched anew by hand are not counted."""
-
-    last_delivery: datetime | None = None
-    last_code: int = 0
-    """Status with which that one was answered; 0 if it is not known."""
-    last_outcome: str = ""
-    last_success: datetime | None = None
-    answers: dict[str, int] = {}
-    """Of the last 24 hours: how many of each status."""
-
-
-class Query(NamedTuple):
-    """Which deliveries are wanted, the newest first."""
-
-    receiver: str = ""
-    repository: str = ""
-    """A part of a repository's URL."""
-    text: str = ""
-    """In id, receiver, sender's id, repositories, refs, names or reason."""
-    outcome: str = ""
-    before: float | None = None
-    """Received earlier than this Unix time, or at the same and with a lesser id than ``before_id``."""
-    before_id: str = ""
-    limit: int = 50
-
-
-class History(Protocol):
-    """Reads what came in, off the event loop. Raises HistoryError, in one line."""
-
-    async def deliveries(self, query: Query) -> Sequence[Delivery]:
-        """Return a page of deliveries."""
-
-    async def delivery(self, delivery: str) -> Delivery | None:
-        """Return one delivery with all that is known of it."""
-
-    async def summaries(self, now: datetime) -> Mapping[str, Summary]:
-        """Return each receiver's summary, its answers those of the 24 hours before ``now``."""

@@ -1,17 +1,16 @@
 """All replicas as one: this one's reports and its peers', merged."""
 
 import asyncio
+import functools
 import secrets
 import socket
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
-import msgspec
-
 from controller.runtime.clock import Clock
-from webhook.admin.deliveries import Delivery, History, Query, Summary
+from webhook.admin.deliveries import Delivery
+from webhook.admin.history import JournalHistory
 from webhook.admin.peers import Address, Peers, Trouble
 from webhook.admin.ports import Program
 from webhook.admin.reports import (
@@ -23,8 +22,8 @@ from webhook.admin.reports import (
     Report,
     Reporter,
 )
+from webhook.journal.history import Query, Summary
 
-LONG_AGO = datetime.min.replace(tzinfo=UTC)
 WORST = ("faulty", "pending", "served")
 """States, the worst first."""
 
@@ -121,7 +120,7 @@ class Fleet:
 
 
 def fleet(
-    program: Program, history: History, peers: tuple[str, int] | None, *, clock: Clock, version: str
+    program: Program, history: JournalHistory, peers: tuple[str, int] | None, *, clock: Clock, version: str
 ) -> Fleet:
     """Return this replica and its peers, the former under the name of its machine: the Pod's."""
     instance = secrets.token_hex(8)
@@ -150,21 +149,9 @@ def _merged(name: str, views: Sequence[tuple[str, Receiver]]) -> ReceiverRow:
     worst = min(states, key=lambda each: WORST.index(each.state) if each.state in WORST else 0)
     differ = len({each.state for each in states}) > 1
     problem = worst.problem or next((each.problem for each in states if each.problem), "")
-    summary = _summed_up([receiver.summary for _, receiver in views])
+    summary = functools.reduce(Summary.with_, (receiver.summary for _, receiver in views))
     told = [f"{replica}: {receiver.state.state}" for replica, receiver in views] if differ else []
     return ReceiverRow(name, worst.state, problem, worst.second_factor, told, summary)
-
-
-def _summed_up(parts: Sequence[Summary]) -> Summary:
-    if len(parts) == 1:
-        return parts[0]
-    last = max(parts, key=lambda each: each.last_delivery or LONG_AGO)
-    success = max((each.last_success for each in parts if each.last_success is not None), default=None)
-    answers: dict[str, int] = {}
-    for part in parts:
-        for status, count in part.answers.items():
-            answers[status] = answers.get(status, 0) + count
-    return msgspec.structs.replace(last, last_success=success, answers=answers)
 
 
 def _newest(lists: Iterable[Sequence[Delivery]], limit: int) -> list[Delivery]:

@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from webhook.admin.deliveries import Delivery, NearMiss, Query, Subject, Summary, Target
+from webhook.admin.deliveries import Delivery, NearMiss, Target
+from webhook.admin.ports import Subject
 from webhook.journal import history
+from webhook.journal.history import Query, Summary
 from webhook.journal.journal import Journal
 from webhook.journal.reading import UNREADABLE, HistoryError, ask
 from webhook.journal.thread import DaemonThread
-from webhook.outcome import NearMisses, Outcome
+from webhook.outcome import NearMisses
 
 READ_SECONDS = 0.9
 """How long one query may take: a peer's page waits for a second."""
@@ -36,21 +38,13 @@ class JournalHistory:
         self._journal = journal
         self._folder = folder
         self._thread = DaemonThread("history")
-        self._old: Mapping[str, history.ReceiverSummary] = {}
+        self._old: Mapping[str, Summary] = {}
         """What came before ``_old_until``, as it was read at ``_old_at`` (Unix seconds)."""
         self._old_at = self._old_until = -math.inf
 
     async def deliveries(self, query: Query) -> Sequence[Delivery]:
         """Return a page of deliveries, the newest first."""
-        wanted = history.Query(
-            receiver=query.receiver or None,
-            repository=query.repository or None,
-            text=query.text or None,
-            outcome=Outcome(query.outcome) if query.outcome else None,
-            before=f"{query.before!r}_{query.before_id}" if query.before is not None else None,
-            limit=query.limit,
-        )
-        return [_delivery(each) for each in await self._read(lambda it: history.entries(it, wanted))]
+        return [_delivery(each) for each in await self._read(lambda it: history.entries(it, query))]
 
     async def delivery(self, delivery: str) -> Delivery | None:
         """Return one delivery."""
@@ -58,7 +52,7 @@ class JournalHistory:
         return _delivery(found) if found is not None else None
 
     async def summaries(self, now: datetime) -> Mapping[str, Summary]:
-        """Return each receiver's last delivery and success, and its answers of the last 24 hours.
+        """Return each receiver's summary, its answers those of the 24 hours before ``now``.
 
         What is older than ``YOUNG_SECONDS`` is read now and then only, and used longer if it can't be read: a
         full history takes a tenth of a second of processor time, on a busy machine more than a page may wait.
@@ -70,16 +64,7 @@ class JournalHistory:
         found = dict(self._old)
         for name, young in (await self._read(lambda it: history.summaries(it, at, since=since))).items():
             found[name] = found[name].with_(young) if name in found else young
-        return {
-            receiver: Summary(
-                last_delivery=_moment(each.last),
-                last_code=each.last_code or 0,
-                last_outcome=each.last_outcome,
-                last_success=_moment(each.last_success),
-                answers={str(code): count for code, count in each.codes.items()},
-            )
-            for receiver, each in found.items()
-        }
+        return found
 
     async def _read_old(self, now: float) -> None:
         until = now - YOUNG_SECONDS
@@ -135,7 +120,3 @@ def _delivery(entry: history.Entry) -> Delivery:
 def _target(kind: str, name: str) -> Target:
     namespace, _, rest = name.partition("/")
     return Target(kind, namespace, rest)
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

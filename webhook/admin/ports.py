@@ -88,16 +88,11 @@ class JournalState(msgspec.Struct, rename="camel", frozen=True):
     """Unreadable files that this process moved aside."""
 
 
-class Subject(Protocol):
-    """What an event is about: see ``webhook.arrival.Subject``."""
+class Subject(msgspec.Struct, rename="camel", frozen=True):
+    """What an event was about: see ``webhook.arrival.Subject``."""
 
-    @property
-    def kind(self) -> str:
-        """``image``, ``git`` or ``pull_request``."""
-
-    @property
-    def url(self) -> str:
-        """As the sender wrote it."""
+    kind: str
+    url: str
 
 
 class Program(Protocol):

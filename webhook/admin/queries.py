@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from tornado import web
 
-from webhook.admin.deliveries import Query
+from webhook.journal.history import Query
 from webhook.outcome import Outcome
 
 ROWS = 50

@@ -6,8 +6,10 @@ from typing import Any
 import msgspec
 
 from controller.runtime.clock import Clock
-from webhook.admin.deliveries import Delivery, History, Query, Summary, Target
+from webhook.admin.deliveries import Delivery, Target
+from webhook.admin.history import JournalHistory
 from webhook.admin.ports import Cache, JournalState, Program, Queue, ReceiverState, StorageQueue
+from webhook.journal.history import Query, Summary
 from webhook.journal.reading import HistoryError
 
 MOST_RECEIVERS = 10_000
@@ -76,7 +78,14 @@ class Reporter:
     """Makes this replica's reports."""
 
     def __init__(
-        self, program: Program, history: History, *, clock: Clock, instance: str, replica: str, version: str
+        self,
+        program: Program,
+        history: JournalHistory,
+        *,
+        clock: Clock,
+        instance: str,
+        replica: str,
+        version: str,
     ) -> None:
         self._program = program
         self._history = history

@@ -19,8 +19,8 @@ from webhook.arrival import AGAIN, CATCH_UP
 from webhook.delivery import Delivery
 from webhook.endpoint import Endpoint
 from webhook.journal import history
-from webhook.journal.history import Entry, HistoryError
-from webhook.journal.reading import ask
+from webhook.journal.history import Entry
+from webhook.journal.reading import HistoryError, ask
 from webhook.journal.thread import DaemonThread
 from webhook.outcome import Outcome, outcome_of
 from webhook.reporting import printable
@@ -84,7 +84,7 @@ class Repeater:
             since=request.since,
             receiver=request.receiver,
             repository=request.repository,
-            outcome=Outcome(request.outcome) if request.outcome else None,
+            outcome=request.outcome,
             limit=MOST + 1,
         )
         found = await self._read(lambda database: history.repeatable(database, query))

@@ -6,21 +6,20 @@ receiver's own (``Journal.read``). They only read.
 
 import math
 import sqlite3
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
 
 import msgspec
 
 from webhook.arrival import AGAIN, CATCH_UP, Subject
 from webhook.journal import reading
-from webhook.journal.reading import HistoryError
 from webhook.outcome import NearMisses, Outcome
 from webhook.redaction import without_credentials
 
-__all__ = ["Entry", "HistoryError", "Query", "ReceiverSummary", "entries", "entry", "repeatable", "summaries"]
-
 DAY_SECONDS = 24 * 3600.0
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 _Time = Annotated[float, msgspec.Meta(ge=0, lt=1e11)]
 
@@ -58,59 +57,52 @@ class Entry(NamedTuple):
     """From its arrival until nothing of it was outstanding; None while something is."""
     near_misses: NearMisses | None
 
-    @property
-    def cursor(self) -> str:
-        """What ``Query.before`` takes, to go on behind this one."""
-        return f"{self.received!r}_{self.id}"
 
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Which rows of the history are wanted; None and 0 mean all."""
+class Query(NamedTuple):
+    """Which rows of the history are wanted, the newest first; None, 0 and empty mean all."""
 
     receiver: str | None = None
     """A whole name."""
     source: str | None = None
     event: str | None = None
-    outcome: Outcome | None = None
+    outcome: str | None = None
+    """The value of an ``Outcome``."""
     repository: str | None = None
     """A part of a repository's URL, or all of it, in any case and with or without scheme and user."""
     text: str | None = None
     """In id, receiver, sender's id, repositories, refs, names or reason, in any case (of ASCII letters)."""
     since: float | None = None
     """Unix time in seconds."""
-    before: str | None = None
-    """The ``cursor`` of the last entry that was seen."""
+    before: float | None = None
+    """Received earlier than this Unix time, or at the same and with a lesser id than ``before_id``."""
+    before_id: str = ""
     limit: int = 50
 
     @property
     def filtered(self) -> bool:
         """Whether it asks for less than all there is."""
-        return self != Query(before=self.before, limit=self.limit)
+        return self != Query(before=self.before, before_id=self.before_id, limit=self.limit)
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiverSummary:
-    """What came to one receiver lately."""
+class Summary(msgspec.Struct, rename="camel", frozen=True):
+    """What came to one receiver lately, without what was dispatched anew by hand."""
 
-    last: float
-    """Unix time in seconds of what came last."""
-    last_id: str
-    last_event: str
-    last_outcome: str
-    last_code: int | None
-    last_success: float | None = None
-    """Unix time in seconds of the last delivery that refreshed something."""
-    codes: Mapping[int, int] = field(default_factory=dict)
-    """How often each status was answered in the last 24 hours."""
+    last_delivery: datetime | None = None
+    last_code: int = 0
+    """Status with which that one was answered; 0 if it is not known."""
+    last_outcome: str = ""
+    last_success: datetime | None = None
+    """When the last delivery came that refreshed something."""
+    answers: dict[str, int] = {}
+    """Of the last 24 hours: how many of each status."""
+    last_event: str = ""
 
-    def with_(self, other: "ReceiverSummary") -> "ReceiverSummary":
+    def with_(self, other: "Summary") -> "Summary":
         """Return both as one."""
-        success = max(self.last_success or 0.0, other.last_success or 0.0) or None
-        codes = dict(self.codes)
-        for code, count in other.codes.items():
-            codes[code] = codes.get(code, 0) + count
-        return replace(max(self, other, key=lambda each: each.last), last_success=success, codes=codes)
+        last = max(self, other, key=lambda each: each.last_delivery or _LONG_AGO)
+        successes = [each.last_success for each in (self, other) if each.last_success is not None]
+        answers = dict(Counter(self.answers) + Counter(other.answers))
+        return msgspec.structs.replace(last, last_success=max(successes, default=None), answers=answers)
 
 
 _TABLES = {
@@ -140,7 +132,7 @@ _CLAUSES = {
 
 
 def entries(database: sqlite3.Connection, query: Query) -> list[Entry]:
-    """Return what a query asks for, the newest first. Raises HistoryError, and as SQLite does."""
+    """Return what a query asks for, the newest first. Raises as SQLite does."""
     statement, wanted = _newest("*", query)
     return [_entry(row) for row in database.execute(statement, wanted)]
 
@@ -169,20 +161,16 @@ def _where(query: Query, *clauses: str) -> tuple[str, dict[str, object]]:
     """Return the condition of a query and further clauses, and its parameters."""
     wanted: dict[str, object] = {
         "since": query.since,
+        "until": query.before,
+        "id": query.before_id,
         "receiver": query.receiver or None,
         "source": query.source or None,
         "event": query.event or None,
-        "outcome": query.outcome.value if query.outcome else None,
+        "outcome": query.outcome or None,
         "repository": reading.bare(query.repository) if query.repository else None,
         "text": query.text.lower() if query.text else None,
         "limit": query.limit or -1,
     }
-    if query.before:
-        stamp, _, wanted["id"] = query.before.partition("_")
-        try:
-            wanted["until"] = float(stamp)
-        except ValueError:
-            raise HistoryError("'before' is no cursor of an entry") from None
     asked = [*clauses, *(clause for name, clause in _CLAUSES.items() if wanted.get(name) is not None)]
     return f" WHERE {' AND '.join(asked)}" if asked else "", wanted
 
@@ -198,22 +186,23 @@ def entry(database: sqlite3.Connection, id_: str) -> Entry | None:
 
 def summaries(
     database: sqlite3.Connection, now: float, *, since: float = 0.0, until: float = math.inf
-) -> dict[str, ReceiverSummary]:
+) -> dict[str, Summary]:
     """Return what came lately to each receiver to which anything came, from ``since`` until before ``until``.
 
     Without what was dispatched anew and catch-ups: nobody called the receiver for those.
     """
-    found: dict[str, ReceiverSummary] = {}
+    found: dict[str, Summary] = {}
     for table, refreshed in (("delivery", "persisted > 0"), ("notice", "0")):
         # All in one statement, since each reads the whole table. What stands beside max() is of its row.
-        for receiver, received, id_, event, outcome, code, success, count in database.execute(
-            "SELECT receiver, max(received), id, event, ifnull(outcome, 'pending'), code,"  # noqa: S608
+        for receiver, received, event, outcome, code, success, count in database.execute(
+            "SELECT receiver, max(received), event, ifnull(outcome, 'pending'), code,"  # noqa: S608
             f" {refreshed} AS success, sum(received >= ?) FROM {table} WHERE {_CAME_IN}"
             " AND received >= ? AND received < ? GROUP BY receiver, code, success",
             (now - DAY_SECONDS, since, until),
         ):
-            codes = {code: count} if code is not None and count else {}
-            one = ReceiverSummary(received, id_, event, outcome, code, received if success else None, codes)
+            answers = {str(code): count} if code is not None and count else {}
+            moment = datetime.fromtimestamp(received, UTC)
+            one = Summary(moment, code or 0, outcome, moment if success else None, answers, event)
             found[receiver] = one if receiver not in found else found[receiver].with_(one)
     return found
 

@@ -13,6 +13,7 @@ import asyncio
 import functools
 import time
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -20,6 +21,7 @@ import structlog
 from tornado.httputil import HTTPHeaders
 
 from webhook import answers
+from webhook.admin.ports import StorageQueue
 from webhook.answers import Answer
 from webhook.arrival import QUEUE, Arrival
 from webhook.delivery import Delivery
@@ -30,7 +32,7 @@ from webhook.payloads.reading import BadPayload
 from webhook.queues.health import DELETE, RECEIVE, SET_ASIDE, Health
 from webhook.queues.in_flight import InFlight
 from webhook.queues.message import body_of
-from webhook.queues.ports import Message, MessageLost, Queue, QueueFault, QueueMetrics, QueueState
+from webhook.queues.ports import Message, MessageLost, Queue, QueueFault, QueueMetrics
 from webhook.reporting import log_fault
 
 PAGE = 32
@@ -77,15 +79,15 @@ class Consumer:
         self._deletions = asyncio.Semaphore(DELETIONS)
         self._stopping = asyncio.Event()
         self._turn_began = 0.0
-        self._last_message: float | None = None
+        self._last_message: datetime | None = None
         self._poison = 0
 
-    def state(self) -> QueueState:
+    def state(self) -> StorageQueue:
         """Return how the queue is, for people."""
-        return QueueState(
+        return StorageQueue(
             self._receiver,
             self._health.error,
-            self._health.since,
+            datetime.fromtimestamp(self._health.since, UTC),
             self._last_message,
             len(self._in_flight),
             self._poison,
@@ -137,7 +139,7 @@ class Consumer:
                 return batch, False
             self._health.worked(RECEIVE)
             if page:
-                self._last_message = self._clock.time()
+                self._last_message = datetime.fromtimestamp(self._clock.time(), UTC)
             batch += [message for message in page if self._in_flight.add(message)]
             characters += sum(len(message.text) for message in page)
             if len(page) < wanted:

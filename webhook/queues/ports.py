@@ -31,23 +31,6 @@ class Message(NamedTuple):
     """How often it was received, this time included."""
 
 
-class QueueState(NamedTuple):
-    """What a consumer knows of its queue. Times are Unix times in seconds."""
-
-    receiver: str
-    """``namespace/queue:ACCOUNT/QUEUE``, or ``cluster/…`` for a queue of all Projects."""
-    error: str
-    """Which requests fail, and why; empty if none does."""
-    since: float
-    """Since when all is well, or something fails."""
-    last_message: float | None
-    """When the last message was received; None if none was."""
-    in_flight: int
-    """Messages received and not yet deleted."""
-    poison: int
-    """Messages that were set aside."""
-
-
 class Queue(Protocol):
     """One Azure Storage Queue. Every method raises QueueFault, and takes bounded time."""
 

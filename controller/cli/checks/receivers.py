@@ -15,8 +15,8 @@ from controller.receivers.status_plan import (
     is_published,
     plan,
 )
-from webhook.journal.history import HistoryError, ReceiverSummary, summaries
-from webhook.journal.reading import ask, when
+from webhook.journal.history import Summary, summaries
+from webhook.journal.reading import HistoryError, ask, when
 
 _PUBLISHING = (
     "is the receiver running, with this base URL (--base-url) and the right to patch status? "
@@ -86,12 +86,13 @@ def last_deliveries(receivers: Sequence[Receiver], folder: str) -> list[Finding]
     return [judge_last(each.name, came) for each in receivers]
 
 
-def judge_last(name: str, came: Mapping[str, ReceiverSummary]) -> Finding:
+def judge_last(name: str, came: Mapping[str, Summary]) -> Finding:
     """Judge what came last to one receiver."""
     last = came.get(name)
-    if last is None:
+    if last is None or last.last_delivery is None:
         return ok(name, "nothing came to this replica yet", "register its URL with Azure, or `send ping`")
-    text = f"last delivery {when(last.last)}: {last.last_event or 'refused'}, {last.last_outcome}"
+    moment = when(last.last_delivery.timestamp())
+    text = f"last delivery {moment}: {last.last_event or 'refused'}, {last.last_outcome}"
     answered = f", answered {last.last_code}" if last.last_code else ""
     return ok(name, text + answered)
 

@@ -13,8 +13,8 @@ from tests.support.clock import FakeClock
 from tests.support.deliveries import arrival
 from tests.support.journal import NOW, opened
 from tests.support.receiving import Receiving, config
-from webhook.admin.deliveries import Summary
 from webhook.admin.history import JournalHistory
+from webhook.journal.history import Summary
 from webhook.journal.reading import HistoryError
 from webhook.outcome import Outcome
 

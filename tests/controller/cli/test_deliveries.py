@@ -20,7 +20,8 @@ from controller.cli.command import exit_code
 from tests.support.deliveries import arrival
 from tests.support.journal import NOW, record
 from webhook.journal.file import HistoryLimits, JournalFile
-from webhook.journal.history import HistoryError, Query
+from webhook.journal.history import Query
+from webhook.journal.reading import HistoryError
 from webhook.journal.schema import FILE_NAME
 from webhook.journal.statements import End, row_of
 from webhook.outcome import Outcome, outcome_of

@@ -7,8 +7,8 @@ from playwright.sync_api import Browser, Page
 
 from tests.support.admin import FakeHistory, FakeProgram, delivery, site
 from tests.support.browser import chromium
-from webhook.admin.deliveries import NearMiss, Subject
-from webhook.admin.ports import ReceiverState
+from webhook.admin.deliveries import NearMiss
+from webhook.admin.ports import ReceiverState, Subject
 
 HOSTILE = (
     "<script>document.title='hit'</script>",

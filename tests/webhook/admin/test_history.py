@@ -10,9 +10,9 @@ import pytest
 
 from tests.support.deliveries import arrival
 from tests.support.journal import NOW, finish, opened
-from webhook.admin.deliveries import Query
 from webhook.admin.history import OLD_SECONDS, JournalHistory
 from webhook.journal import history as journal_history
+from webhook.journal.history import Query
 from webhook.journal.reading import HistoryError
 from webhook.journal.schema import FILE_NAME
 from webhook.outcome import NearMiss, NearMisses, Remarks

@@ -10,9 +10,9 @@ import pytest
 from e2e.controlplane.ports import free_ports
 from tests.support.admin import FakeHistory, FakeProgram, delivery, own_fleet, served
 from tests.support.wire import Wire
-from webhook.admin.deliveries import Query
 from webhook.admin.peers import PEER_BYTES, PEER_SECONDS, Peers
 from webhook.admin.ports import ReceiverState
+from webhook.journal.history import Query
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

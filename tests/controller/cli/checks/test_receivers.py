@@ -1,5 +1,7 @@
 """What a receiver's state, its status and its history are judged to be."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from controller.cli.checks import receivers
@@ -8,7 +10,7 @@ from controller.cli.receivers import Receiver
 from controller.kargo.objects import Config, Metadata, config_from
 from controller.receivers.state import UNREADABLE_REASON, ReceiverState, State
 from controller.receivers.status_plan import plan
-from webhook.journal.history import ReceiverSummary
+from webhook.journal.history import Summary
 
 BASE = "https://kargo.example.com"
 SERVED = ReceiverState("az", State.SERVED, "a" * 64)
@@ -80,7 +82,7 @@ def test_no_receivers_is_a_warning() -> None:
 
 def test_what_came_last() -> None:
     """From the history, or where it is to be found."""
-    came = {"shop/az": ReceiverSummary(0.0, "1", "push", "refreshed", 200)}
+    came = {"shop/az": Summary(datetime.fromtimestamp(0.0, UTC), 200, "refreshed", last_event="push")}
     assert (
         receivers.judge_last("shop/az", came).text
         == "last delivery 1970-01-01T00:00:00.000Z: push, refreshed, answered 200"
