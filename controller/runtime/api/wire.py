@@ -121,20 +121,6 @@ def parse_version(raw: msgspec.Raw) -> str:
     return _bookmark.decode(raw).metadata.resource_version
 
 
-_CONTINUE = re.compile(rb'"metadata":\{"continue":"([A-Za-z0-9+/=_-]+)",[^{}]*\}\}\s*\Z')
-_TAIL = 2048
-"""Bytes at the end of a page among which its metadata is looked for: a continue token has some 100."""
-
-
-def peek_token(body: bytes) -> str:
-    """Return the continue token that a page not yet taken apart ends with; empty if none is seen there.
-
-    API servers write a list's metadata last. What is seen is a guess: ``parse_page`` decides.
-    """
-    found = _CONTINUE.search(body, max(0, len(body) - _TAIL))
-    return found[1].decode() if found else ""
-
-
 _BRACKET = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from controller.runtime.api.client import Client
-from controller.runtime.api.errors import UNDECODABLE, ApiError, MalformedResponse
+from controller.runtime.api.errors import UNDECODABLE, MalformedResponse
 from controller.runtime.api.resource import Resource
-from controller.runtime.api.wire import parse_page, peek_token
+from controller.runtime.api.wire import parse_page
 from controller.runtime.clock import Clock
 from controller.runtime.informer.mirror import Mirror
 from controller.runtime.informer.reflector import Listing, Page
@@ -33,8 +33,8 @@ class Lister(Generic[T]):
     """The client's arguments that select objects: ``namespace`` and ``field_selector``."""
     mirror: Mirror[T]
     clock: Clock
-    _ahead: tuple[str, asyncio.Task[bytes]] | None = field(default=None, init=False)
-    """A continue token, and its page."""
+    _ahead: "asyncio.Task[bytes] | None" = field(default=None, init=False)
+    """Asks for the page after the last one, where there is one."""
     begun: float = field(default=0.0, init=False)
     """Monotonic time at which the first page of the last list was asked for."""
 
@@ -43,50 +43,30 @@ class Lister(Generic[T]):
         if not listing.token:
             self.mirror.begin_list()
             self.begun = self.clock.monotonic()
+        asking, self._ahead = self._ahead or self._ask(listing.token, listing.limit), None
         try:
-            found = parse_page(await self._page(listing))
-            if not found.version:
-                raise self._malformed("the list has no resourceVersion")
-        except ApiError:
-            self.drop()
-            raise
+            found = parse_page(await asking)
         except UNDECODABLE as error:
-            self.drop()
             raise self._malformed(f"the list can't be read: {error}") from error
-        if not found.token:
-            self.drop()  # whatever the end of the page looked like
+        if not found.version:
+            raise self._malformed("the list has no resourceVersion")
+        if found.token:
+            self._ahead = self._ask(found.token, listing.limit)
+            await asyncio.sleep(SENDING_SECONDS)
         await self.mirror.collect(found.items or [])
         return Page(found.token, found.version)
 
     def drop(self) -> None:
         """Give up the page that was asked for ahead, if there is one."""
-        if self._ahead is not None:
-            _, asking = self._ahead
-            self._ahead = None
+        asking, self._ahead = self._ahead, None
+        if asking is not None:
             asking.cancel()
             if asking.done() and not asking.cancelled():
                 asking.exception()  # nobody waits for it any more
 
-    async def _page(self, listing: Listing) -> bytes:
-        """Return a page's JSON; by then the next one, if there is one, has been asked for."""
-        if self._ahead is None or self._ahead[0] != listing.token:
-            self.drop()
-            self._ask(listing.token, listing.limit)
-        assert self._ahead is not None  # noqa: S101
-        _, asking = self._ahead
-        try:
-            body = await asking
-        finally:
-            self.drop()
-        token = peek_token(body)
-        if token:
-            self._ask(token, listing.limit)
-            await asyncio.sleep(SENDING_SECONDS)
-        return body
-
-    def _ask(self, token: str, limit: int) -> None:
+    def _ask(self, token: str, limit: int) -> "asyncio.Task[bytes]":
         page = self.client.list_page(self.resource, **self.scope, limit=limit, continue_token=token or None)
-        self._ahead = token, asyncio.ensure_future(page)
+        return asyncio.ensure_future(page)
 
     def _malformed(self, message: str) -> MalformedResponse:
         return MalformedResponse(

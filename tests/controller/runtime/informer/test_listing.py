@@ -139,7 +139,7 @@ async def test_row_09_an_expired_continue_token_starts_the_pages_again() -> None
 
 @pytest.mark.parametrize("lie", ["", "t9"], ids=["metadata first", "misleading end"])
 async def test_the_next_page_is_what_the_list_says_wherever_it_says_so(lie: str) -> None:
-    """Asking ahead relies on how API servers write their answers; what comes of it does not."""
+    """Before its items or after them, and whatever looks like it at the end of the page."""
 
     async def other(connection: Connection) -> None:
         if connection.request.verb == "watch":
