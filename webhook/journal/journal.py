@@ -145,7 +145,10 @@ class Journal:
             await self._wake.wait()
             self._wake.clear()
             self._due = math.inf
-            await self._commit()
+            if (
+                not self._closing
+            ):  # else ``close`` writes: an attempt beside it would hide outcomes that it counts
+                await self._commit()
 
     def record(self, arrival: Arrival, matched: int, names: Sequence[str] = ()) -> "asyncio.Future[bool]":
         """Keep a delivery; the result says whether it is committed, and is never an exception."""

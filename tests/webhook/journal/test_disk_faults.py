@@ -168,6 +168,27 @@ async def test_outcomes_kept_while_nothing_can_be_written_are_bounded(tmp_path: 
     assert outcomes(tmp_path) == {"a": None}
 
 
+async def test_nothing_is_tried_again_while_the_file_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An outcome that is to be tried again just then is counted as dropped."""
+    monkeypatch.setattr(journal_module, "RETRY_SECONDS", 0.01)
+    close = JournalFile.close
+
+    def slowly(file: JournalFile) -> None:
+        time.sleep(0.1)
+        close(file)
+
+    monkeypatch.setattr(JournalFile, "close", slowly)
+    async with opened(tmp_path) as journal:
+        await journal.record(arrival("a"), 1)
+        with capture_logs() as logs, disk_refuses():
+            finish(journal, "a")
+            await until(lambda: journal.failing)
+            await journal.close()
+        assert [line["event"] for line in logs] == ["journal_write_failed", "journal_outcomes_dropped"]
+
+
 async def test_a_full_disk_at_start_does_not_keep_the_receiver_from_starting(tmp_path: Path) -> None:
     """It answers what it can carry out in time, and keeps deliveries as soon as there is room."""
     with capture_logs() as logs:
