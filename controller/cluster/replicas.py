@@ -82,8 +82,11 @@ class Replicas:
         self._seen: dict[str, _Seen] = {}
 
     def missed(self) -> None:
-        """Note that a round failed: others may not have been able to renew either."""
-        self._seen = {name: seen._replace(chances=0) for name, seen in self._seen.items()}
+        """Note that a round failed: others may not have been able to renew either.
+
+        Nor until our next round: that only says that it is possible again, and is no chance yet.
+        """
+        self._seen = {name: seen._replace(chances=-1) for name, seen in self._seen.items()}
 
     def claimed(self) -> None:
         """Note that ``Decision.claim`` was written: this replica's own suspicions are recorded."""

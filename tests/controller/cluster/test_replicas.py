@@ -201,6 +201,19 @@ def test_without_an_api_server_nobody_is_taken_for_gone() -> None:
     assert cluster.claims == []
 
 
+def test_the_others_may_be_slower_when_the_api_server_returns() -> None:
+    """A request of theirs may hang for 10 s, and they try again 3 s later: not gone within 20 s."""
+    cluster = Cluster()
+    fast, slow = Pod(cluster, "fast"), Pod(cluster, "slow")
+    rounds(cluster, slow, fast, count=3)
+    cluster.reachable = False
+    rounds(cluster, slow, fast, count=30)
+    cluster.reachable = True
+    rounds(cluster, fast, count=2)
+    rounds(cluster, slow, fast, count=3)
+    assert cluster.claims == []
+
+
 def test_a_replica_that_starts_as_the_api_server_returns_waits_for_the_others() -> None:
     """Old Leases alone don't say that nobody served."""
     cluster = Cluster()
