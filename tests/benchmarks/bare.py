@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 import uvloop
 
+from controller.kargo.objects import REFRESH_ANNOTATION
 from e2e.kargo import API
 from tests.benchmarks.data import Seed
 
@@ -77,6 +78,13 @@ class BareClient:
         ) as response:
             await response.read()
             response.raise_for_status()
+
+    async def annotation(self, path: str) -> str:
+        """Return a Warehouse's refresh annotation; empty if it has none."""
+        async with self._session.get(path, headers={"Accept": METADATA_ONLY}) as response:
+            response.raise_for_status()
+            metadata = (await response.json())["metadata"]
+        return str(metadata.get("annotations", {}).get(REFRESH_ANNOTATION, ""))
 
     async def patch_all(self, seeds: Sequence[Seed], at_once: int) -> float:
         """Patch each of them, so many at once; return seconds."""
