@@ -7,15 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from e2e.controlplane.waiting import eventually
+from e2e.kargo.project import image
+from e2e.tools.azurite import ACCOUNT, KEY
 from tests.faults.field import Field
 from tests.faults.stage import Stage
 from tests.support.event_queue import EventQueue
+from tests.support.full_storage import FullStorage
 from tests.support.ledger import Ledger
 from tests.support.process_stats import MIB, memory, peak_memory
 from tests.support.receiver_process import ReceiverProcess
 from tests.support.storage_proxy import ANSWERS, StorageProxy
+from webhook.payloads.samples import image_push
 
 MESSAGES = 500
+REGISTRY = "contoso.azurecr.io"
 DONE = "kargo_azure_receiver_queue_messages_total"
 FAILING = "kargo_azure_receiver_queue_failing"
 COME_BACK_SECONDS = 120.0
@@ -136,3 +141,32 @@ def test_answers_that_no_storage_account_gives(stage: Stage, queue: EventQueue) 
     begun, ended = ([line["request"] for line in each] for each in lines)
     assert begun == ended
     assert begun.count("receive") == len(faults)
+
+
+def test_a_full_queue(stage: Stage) -> None:
+    """100,000 messages for 50 Warehouses are worked off with few patches, and in little memory."""
+    messages, project = stage.scale(5_000, 100_000), stage.new_project().create()
+    repositories = [f"app-{number}" for number in range(50)]
+    for each in repositories:
+        project.add_warehouse(each, image(f"{REGISTRY}/{each}"))
+
+    def push(number: int) -> str:
+        return json.dumps(image_push(f"{REGISTRY}/{repositories[number % 50]}:{number}"))
+
+    with FullStorage(messages, push, stage.background) as storage:
+        key = f"AccountName={ACCOUNT};AccountKey={KEY}"
+        environment = {"AZURE_STORAGE_CONNECTION_STRING": key, "LOG_LEVEL": "info"}
+        began = time.monotonic()
+        receiver = stage.receiver(f"--queue={storage.url}", environment=environment)
+        resident = memory(receiver.process.pid)
+        eventually(lambda: not storage.left, 600.0, "an empty queue")
+        seconds = time.monotonic() - began
+        patches = receiver.metric("kargo_azure_receiver_refresh_total", kind="Warehouse", result="persisted")
+        grown = (peak_memory(receiver.process.pid) - resident) / MIB
+    stage.report(
+        f"{messages:,} messages worked off in {seconds:.0f} s, {storage.most_in_flight:,} in flight at most:"
+        f" {patches:,.0f} patches, {resident / MIB:.0f} MiB at the start, {grown:.0f} MiB more at the most"
+    )
+    assert all(project.refreshes().values())
+    assert patches <= messages / 10
+    assert grown < 50
