@@ -13,7 +13,7 @@ from typing import NamedTuple
 from controller.cli import calling, cluster, setting_values, settings
 from controller.cli.calling import trust
 from controller.cli.checks import kargo, receivers, rights, route, warehouses
-from controller.cli.checks.findings import Finding, Level, ok, unread, warning
+from controller.cli.checks.findings import Finding, Level, counted, skipped, unread, warning
 from controller.cli.cluster import every
 from controller.cli.command import FAILED, WRONG_USE, CommandError
 from controller.cli.explanation import read_warehouses
@@ -107,8 +107,8 @@ async def _cluster(client: Client, options: _Options) -> tuple[list[Finding], st
     found, usable = await kargo.crds(client)
     base_url, system = options.base_url, options.system_namespace
     if options.account.itself:
-        text = "Kargo's version, the Pods and the ConfigMap are not looked at: this account may not read them"
-        found.append(ok("installation", text, "run doctor outside of the Pod as well"))
+        text = "Kargo's version, the Pods and the ConfigMap: this account may not read them"
+        found.append(skipped("installation", text, "run doctor outside of the Pod as well"))
     else:
         found += await kargo.deployments(client, options.namespace)
         found += await kargo.replicas(client, options.namespace)
@@ -180,5 +180,5 @@ def _write(found: Sequence[Finding], output: str) -> None:
         rows.append((each.level.value, _presentable(each.subject), _presentable(each.line())))
         if each.do:
             rows.append(("", "", f"  do: {_presentable(each.do)}"))
-    end = f"\n{counts[Level.ERROR]} error(s), {counts[Level.WARNING]} warning(s)\n"
+    end = f"\n{counted(counts[Level.ERROR], 'error')}, {counted(counts[Level.WARNING], 'warning')}\n"
     write(table(("LEVEL", "SUBJECT", "FINDING"), rows) + end)

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 import yaml
 
+from controller.cli.checks.warehouses import SPELLING
 from controller.repositories.azure import azure_git_key
 from controller.repositories.keys import event_keys, subscription_key
 from controller.repositories.normalize import normalize_git
@@ -150,6 +151,7 @@ def test_a_spelling_that_no_event_matches_is_warned_of(plane: ControlPlane, kind
     assert not can_match(kind, url)
     (warning,) = dry_run(plane, "create", warehouse(_SUBSCRIPTION[kind](url)))
     assert re.search(r"no push to Azure can match the .*: write ", warning), warning
+    assert warning.endswith(SPELLING[kind]), "doctor says the same"
     assert "contoso" in warning.lower()
     assert "token" not in warning
 

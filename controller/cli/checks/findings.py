@@ -18,6 +18,8 @@ class Level(Enum):
     """How bad it is."""
 
     OK = "ok"
+    SKIPPED = "skipped"
+    """Not looked at, and nothing is wrong with that: it can be seen elsewhere."""
     WARNING = "warning"
     """Something is lost, or could not be looked at; pushes still refresh."""
     ERROR = "error"
@@ -45,6 +47,11 @@ def ok(subject: str, text: str, do: str = "") -> Finding:
     return Finding(Level.OK, subject, text, do)
 
 
+def skipped(subject: str, text: str, do: str) -> Finding:
+    """Return a finding that nobody looked, with where to look."""
+    return Finding(Level.SKIPPED, subject, text, do)
+
+
 def warning(subject: str, text: str, do: str, names: Iterable[str] = ()) -> Finding:
     """Return a finding of level WARNING."""
     return Finding(Level.WARNING, subject, text, do, tuple(names))
@@ -64,6 +71,11 @@ def unread(found: list[Finding], subject: str, do: str, level: Level = Level.WAR
         raise
     except (ApiError, *UNDECODABLE) as fault:
         found.append(Finding(level, subject, f"not checked: {explained(fault)}", do))
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: 1 error, 2 errors."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def some(names: Sequence[str]) -> str:

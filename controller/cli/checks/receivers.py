@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from controller.cli.checks.findings import Finding, error, ok, warning
+from controller.cli.checks.findings import Finding, error, ok, skipped, warning
 from controller.cli.receivers import Receiver
 from controller.kargo.objects import SERVED_RECEIVERS, Config
 from controller.receivers.state import UNREADABLE_REASON, State
@@ -77,7 +77,7 @@ def last_deliveries(receivers: Sequence[Receiver], folder: str) -> list[Finding]
     """Say what came last to each receiver, from the journal in ``folder``; without one, where to look."""
     if not folder:
         do = "see the page, or run doctor in the Pods, where DATA_DIR is set"
-        return [ok("last deliveries", "not looked at: each replica's history is in its Pod", do)]
+        return [skipped("last deliveries", "each replica's history is in its Pod", do)]
     now = time.time()
     try:
         came = ask(Path(folder), lambda database: summaries(database, now))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 
 from controller.cli.calling import Answer, Place, call, place
-from controller.cli.checks.findings import Finding, error, ok, warning
+from controller.cli.checks.findings import Finding, counted, error, ok, warning
 from controller.cli.command import CommandError
 from controller.receivers.url import receiver_url
 
@@ -68,7 +68,7 @@ def judge(answer: Answer, where: Place) -> Finding:
 
 def judge_certificate(left: float) -> Finding:
     """Judge for how many seconds more a trusted certificate is valid."""
-    days = f"{left / 86_400:.0f} day(s)"
+    days = counted(round(left / 86_400), "day")
     if left < SOON:
         return warning("certificate", f"trusted, but expires in {days}", "renew it")
     return ok("certificate", f"trusted, valid for {days}")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Sequence
 
-from controller.cli.checks.findings import Finding, ok, warning
+from controller.cli.checks.findings import Finding, counted, ok, warning
 from controller.cli.explanation import Subscription
 from controller.kargo.warehouse import Warehouse
 from controller.refreshing.near_misses import shown
@@ -13,6 +13,13 @@ from controller.repositories.normalize import normalize_git
 
 PATIENCE = 300.0
 """Seconds that Kargo may take for a refresh: it takes some, unless its controller is down or overloaded."""
+SPELLING = {
+    "image": "write REGISTRY.azurecr.io/REPOSITORY, with no https:// before and no slash after it",
+    "chart": "write oci://REGISTRY.azurecr.io/REPOSITORY, "
+    "since ACR sends no events for charts at https:// or /helm/v1/repo",
+    "git": "write https://dev.azure.com/ORGANIZATION/PROJECT/_git/REPOSITORY",
+}
+"""How to write a subscription to a repository in Azure, as the chart's admission policies have it too."""
 
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?:[^/@]*@)?(?P<host>[^/:?#]+)(?::\d+(?=/|$))?/?(?P<path>.*)")
 _REGISTRY = re.compile(r"[a-z0-9.-]+\.azurecr\.(?:io|cn|us|de)")
@@ -40,12 +47,17 @@ def judge(
         if not everywhere and each.warehouse.namespace not in projects:
             uncovered[name] = each.warehouse.namespace
     found = [
-        warning("Warehouses", f"{len(spellings)} subscription(s) can never match an event", advice, spellings)
+        warning(
+            "Warehouses",
+            f"{counted(len(spellings), 'subscription')} can never match an event",
+            advice,
+            spellings,
+        )
         for advice, spellings in misspelled.items()
     ]
     if uncovered:
-        where = f"in {len(set(uncovered.values()))} Project(s)"
-        text = f"no receiver covers {len(uncovered)} Warehouse(s) with Azure subscriptions {where}"
+        many, where = counted(len(uncovered), "Warehouse"), counted(len(set(uncovered.values())), "Project")
+        text = f"no receiver covers {many} with Azure subscriptions in {where}"
         do = "add an Azure receiver to each Project's ProjectConfig, or one to the ClusterConfig"
         found.append(warning("Warehouses", text, do, uncovered))
     if not found:
@@ -62,11 +74,9 @@ def hopeless(kind: str, url: str) -> str:
     if _REGISTRY.fullmatch(host):
         if path and subscription_key(kind, url) in event_keys("image", f"{host}/{path}"):
             return ""
-        if kind == "chart":
-            return "charts come as OCI artifacts: write oci://REGISTRY/REPOSITORY"
-        return "write an image subscription to REGISTRY/REPOSITORY, without https:// and without trailing /"
+        return SPELLING[kind]
     if kind == "git" and _DEVOPS.fullmatch(host) and azure_git_key(normalize_git(url)) is None:
-        return "write https://dev.azure.com/ORGANIZATION/PROJECT/_git/REPOSITORY"
+        return SPELLING[kind]
     return ""
 
 
@@ -77,13 +87,13 @@ def judge_refreshes(warehouses: Iterable[Warehouse], now: float, namespace: str)
         return [ok("refreshes", "Kargo has picked up all that are older than 5 minutes")]
     since = [now - each.refreshed for each in late if each.refreshed]
     age = f", the oldest for {_age(max(since))}" if since else ""
-    text = f"Kargo has not picked up the refresh of {len(late)} Warehouse(s){age}"
+    text = f"Kargo has not picked up the refresh of {counted(len(late), 'Warehouse')}{age}"
     do = f"is Kargo's controller running, one for each shard? kubectl get deployments -n {namespace}"
     return [warning("refreshes", text, do, [f"{each.namespace}/{each.name}" for each in late])]
 
 
 def _age(seconds: float) -> str:
-    for unit, length in (("day(s)", 86_400), ("h", 3_600)):
+    for unit, length in (("days", 86_400), ("h", 3_600)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{seconds / 60:.0f} min"

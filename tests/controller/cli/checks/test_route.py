@@ -72,7 +72,7 @@ async def test_the_receiver_over_tls(tmp_path: Path) -> None:
     authority.configure_trust(trusting)
     answered, certificate = await over_tls(authority, tmp_path, 90, trusting)
     assert (answered.level, certificate.level) == (Level.OK, Level.OK)
-    assert certificate.text == "trusted, valid for 90 day(s)"
+    assert certificate.text == "trusted, valid for 90 days"
     answered, certificate = await over_tls(authority, tmp_path, 3, trusting)
     assert (answered.level, certificate.level) == (Level.OK, Level.WARNING)
     strict = ssl.create_default_context()

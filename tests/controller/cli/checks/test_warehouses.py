@@ -84,9 +84,9 @@ def test_what_no_receiver_covers_is_one_line() -> None:
     subscriptions = read_warehouses(raw)[0]
     (found,) = judge(subscriptions, everywhere=False, projects=["other"])
     assert (found.level, found.subject) == (Level.WARNING, "Warehouses")
-    assert found.text == "no receiver covers 7 Warehouse(s) with Azure subscriptions in 1 Project(s)"
+    assert found.text == "no receiver covers 7 Warehouses with Azure subscriptions in 1 Project"
     assert found.names == tuple(f"shop/app-{n}" for n in range(7))
-    assert found.line().endswith(" in 1 Project(s): " + ", ".join(found.names[:5]) + " and 2 more")
+    assert found.line().endswith(" in 1 Project: " + ", ".join(found.names[:5]) + " and 2 more")
     for everywhere, projects in ((True, ()), (False, ("shop",))):
         (found,) = judge(subscriptions, everywhere, projects)
         assert (found.level, found.text) == (
@@ -106,7 +106,7 @@ def test_each_kind_of_misspelling_is_one_line() -> None:
     found = judge(read_warehouses(raw)[0], everywhere=True, projects=())
     assert len(found) == len({each.do for each in found}) == 3
     for each in found:
-        assert each[:3] == (Level.WARNING, "Warehouses", "300 subscription(s) can never match an event")
+        assert each[:3] == (Level.WARNING, "Warehouses", "300 subscriptions can never match an event")
         assert len(each.names) == 300
         assert each.line().endswith(" and 295 more")
     named = {name for each in found for name in each.names}
@@ -126,7 +126,7 @@ def test_a_refresh_that_kargo_leaves_lying() -> None:
     handled, left = decoded("handled", LONG_AGO), decoded("left", "2025-01-01T00:00:00Z")
     (found,) = judge_refreshes([handled, left], NOW, "kargo")
     assert found.level is Level.WARNING
-    assert "refresh of 1 Warehouse(s)" in found.text
+    assert "refresh of 1 Warehouse" in found.text
     assert found.names == ("shop/left",)
     assert judge_refreshes([handled], NOW, "kargo")[0].level is Level.OK
     assert judge_refreshes([left], left.refreshed + PATIENCE, "kargo")[0].level is Level.OK
