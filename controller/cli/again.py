@@ -33,7 +33,7 @@ LINE_SECONDS = 30.0
 """Until the next line must have come: a search of the history and a reply budget are shorter."""
 SHOWN_NAMES = 3
 """Names of matched objects in the table; ``-o json`` has the first hundred."""
-HEADER = ("REPEATS", "RECEIVER", "REPOSITORY", "MATCHED", "REFRESHED", "OUTCOME", "OBJECTS", "ID")
+HEADER = ("DELIVERY", "RECEIVER", "REPOSITORY", "MATCHED", "REFRESHED", "OUTCOME", "OBJECTS", "NEW ID")
 DISPATCHED = [each.value for each in Outcome if each not in (Outcome.ANSWERED, Outcome.REFUSED)]
 """Outcomes of deliveries that asked for a refresh."""
 
@@ -63,14 +63,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Repeat deliveries; return 0 if all were, 1 if not, 3 if no delivery matches. Raises CommandError."""
     request = _request(arguments)
-    folder = arguments.DATA_DIR or environ.get("DATA_DIR")
-    if not folder:
-        raise CommandError(
-            "say where the receiver's data folder is: --data-dir FOLDER, or DATA_DIR", WRONG_USE
-        )
+    folder = settings.data_folder(arguments, environ)
     done: list[Repeated] = []
     end = End("the receiver ended before its answer did: `deliveries` shows what it dispatched")
-    async for message in _call(Path(folder), request):
+    async for message in _call(folder, request):
         if isinstance(message, End):
             end = message
         else:

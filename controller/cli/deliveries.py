@@ -19,10 +19,10 @@ from webhook.journal.reading import HistoryError, ask, when
 from webhook.outcome import Outcome
 
 DEFAULT_LIMIT = 50
-REPOSITORY_WIDTH = 70
+REPOSITORY_WIDTH = 50
 """Characters of a repository in the table; ``-o json`` has all of them."""
 REF_WIDTH = 30
-REASON_WIDTH = 120
+REASON_WIDTH = 60
 HEADER = (
     "ID",
     "RECEIVED",
@@ -124,9 +124,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """List deliveries; return 0, or 3 if none matches. Raises CommandError."""
-    folder = arguments.DATA_DIR or environ.get("DATA_DIR")
-    if not folder:
-        raise CommandError("say where the journal is: --data-dir FOLDER, or DATA_DIR", WRONG_USE)
+    folder = settings.data_folder(arguments, environ)
     query = Query(
         receiver=arguments.receiver,
         source=arguments.source,
@@ -138,7 +136,7 @@ async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         limit=arguments.limit,
     )
     try:
-        found = read(Path(folder), query)
+        found = read(folder, query)
     except HistoryError as error:
         raise CommandError(str(error), WRONG_USE) from error
     if arguments.output == "json":

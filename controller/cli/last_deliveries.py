@@ -41,7 +41,7 @@ async def last_deliveries(arguments: argparse.Namespace, environ: Mapping[str, s
     address = settings.read_one("peers", arguments, environ)
     if address is None:
         return LastDeliveries(
-            notes=[f"{NOT_KNOWN}: run this in a receiver's Pod, or give an admin port, --peers HOST:PORT"]
+            notes=[f"{NOT_KNOWN}: run this in a receiver's Pod, or give its admin port by --peers HOST:PORT"]
         )
     peers = Peers(Address(*address), secrets.token_hex(8))
     try:

@@ -230,7 +230,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_flag(parser: argparse.ArgumentParser, name: str, help_text: str = "") -> None:
     """Add the flag of one field of Settings, for ``read_one``; ``help_text`` takes the place of its own."""
     option = _OPTIONS[name]
-    default = f"; default {option.default}" if option.default is not None else ""
+    default = f"; default {option.default}" if option.default else ""
     parser.add_argument(
         option.flag,
         dest=option.variable,
@@ -260,6 +260,14 @@ def read(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ)
 def read_one(name: str, arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Any:
     """Read one field of Settings as ``read`` does; ``arguments`` need only its flag. Raises SettingsError."""
     return _value(_OPTIONS[name], arguments, environ)
+
+
+def data_folder(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Path:
+    """Return the running receiver's data folder, for the commands that need it. Raises SettingsError."""
+    folder: Path | None = read_one("data_dir", arguments, environ)
+    if folder is None:
+        raise SettingsError("say where the receiver's data folder is: --data-dir FOLDER, or DATA_DIR")
+    return folder
 
 
 def _value(option: _Option, arguments: argparse.Namespace, environ: Mapping[str, str]) -> Any:

@@ -134,8 +134,11 @@ def _explain(
     say("  # another secret: the URL changes at once, and the old one is answered with 404")
     say(f"  kubectl patch secret {secret_name(OPEN)} -n {PROJECT} -p {shlex.quote(new_secret_patch())}")
     say(f"  {URLS_COMMAND}")
-    say("  # what came in, what is measured, and the log")
-    say(f"  {_python()} -m controller deliveries --data-dir {plane.folder / 'deliveries'}")
+    say("  # why a push refreshes what it does, or nothing, from the cluster alone")
+    say(f"  {_program()} explain {REGISTRY}/guestbook")
+    say("  # what came in, as a table and as a page; what is measured; the log")
+    say(f"  {_program()} deliveries --data-dir {plane.folder / 'deliveries'}")
+    say(f"  open http://127.0.0.1:{receiver.admin_port}/")
     say(f"  curl http://127.0.0.1:{receiver.admin_port}/metrics")
     say(f"  tail -f {receiver.process.log}")
     say("")
@@ -158,9 +161,9 @@ def _stop(receiver: ReceiverProcess) -> None:
     receiver.stop()
 
 
-def _python() -> str:
-    python = Path(sys.executable)
-    return str(python.relative_to(ROOT)) if python.is_relative_to(ROOT) else str(python)
+def _program() -> str:
+    program = Path(sys.executable).with_name("kargo-azure-receiver")
+    return str(program.relative_to(ROOT)) if program.is_relative_to(ROOT) else str(program)
 
 
 def _since(began: float) -> str:
