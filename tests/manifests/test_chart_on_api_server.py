@@ -15,7 +15,7 @@ from e2e.controlplane import ControlPlane
 from e2e.controlplane.waiting import eventually
 from e2e.kargo.project import Project
 from tests.manifests.parity import CASES, CHART_ONLY, HOST, Case
-from tests.support.chart import CHART, RELEASE, Helm, HelmError, hooks_apart, run_test_pod
+from tests.support.chart import CHART, POD_BASE_URL, RELEASE, Helm, HelmError, hooks_apart, run_test_pod
 from tests.support.manifests import cluster_with_kargo, folder, pod_of, workload
 from tests.support.receiver_process import ReceiverFactory
 
@@ -233,10 +233,14 @@ def test_the_notes_know_the_cluster(live: Helm) -> None:
 
 
 def test_helm_test(cluster: ControlPlane, live: Helm, start_receiver: ReceiverFactory) -> None:
-    """Helm makes the Pod and waits for its verdict; the test plays kubelet and Service."""
+    """Helm makes the Pod and waits for its verdict; the test plays kubelet and Service.
+
+    Pod and receiver have one base URL, as they do when installed: once the receiver, whose rights came with
+    the release, has published another one in status, the Pod would find no receiver to send its ping to.
+    """
     project = Project(cluster, "pinged").create()
     kubeconfig = kargo.receiver_kubeconfig(cluster)
-    receiver = start_receiver(kubeconfig=kubeconfig)
+    receiver = start_receiver(kubeconfig=kubeconfig, base_url=POD_BASE_URL)
     live("install", RELEASE, str(CHART), "-n", KARGOS)
     get = ("get", "pod", f"{OURS}-test", "-n", KARGOS, "--ignore-not-found", "-o", "json")
     with ThreadPoolExecutor() as pool:
