@@ -4,14 +4,14 @@ import asyncio
 import functools
 import secrets
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
 from controller.runtime.clock import Clock
 from webhook.admin.deliveries import Delivery
 from webhook.admin.history import JournalHistory
-from webhook.admin.peers import Address, Peers, Trouble
+from webhook.admin.peers import Address, Peers, R, Trouble
 from webhook.admin.ports import Program
 from webhook.admin.reports import (
     DeliveriesReport,
@@ -19,7 +19,6 @@ from webhook.admin.reports import (
     Overview,
     Receiver,
     ReceiverReport,
-    Report,
     Reporter,
 )
 from webhook.journal.history import Query, Summary
@@ -74,36 +73,25 @@ class Fleet:
 
     async def overview(self, latest: int) -> All:
         """Return everything at a glance."""
-        own, others = await asyncio.gather(self.own.overview(), self._peers.ask("", Overview))
-        reports = [own, *others.answers]
+        reports, troubles = await self._ask(self.own.overview(), "", Overview)
         found = _newest((report.latest for report in reports), latest)
-        receivers = sorted(
-            merged_receivers([(each.replica, each.receivers) for each in reports]), key=lambda each: each.rank
-        )
-        return All(reports, receivers, found, [*others.troubles, *_unread(reports)])
+        receivers = merged_receivers([(each.replica, each.receivers) for each in reports])
+        return All(reports, sorted(receivers, key=lambda each: each.rank), found, troubles)
 
     async def receiver(self, name: str, limit: int) -> tuple[ReceiverRow | None, Deliveries]:
         """Return a receiver and its latest deliveries; None if no replica knows it."""
-        own, others = await asyncio.gather(
-            self.own.receiver(name, limit + 1),
-            self._peers.ask(f"receivers/{quote(name, safe='')}", ReceiverReport),
-        )
-        reports = [*([own] if own is not None else ()), *others.answers]
+        path = f"receivers/{quote(name, safe='')}"
+        reports, troubles = await self._ask(self.own.receiver(name, limit + 1), path, ReceiverReport)
         rows = merged_receivers([(each.replica, [each.receiver]) for each in reports])
         found = _newest((report.deliveries for report in reports), limit + 1)
-        troubles = [*others.troubles, *_unread(reports)]
         return next(iter(rows), None), Deliveries(found[:limit], len(found) > limit, troubles)
 
     async def deliveries(self, query: Query) -> Deliveries:
         """Return a page of deliveries, and whether there are more."""
         wanted = query._replace(limit=query.limit + 1)
-        own, others = await asyncio.gather(
-            self.own.deliveries(wanted),
-            self._peers.ask(f"deliveries?{query_string(wanted)}", DeliveriesReport),
-        )
-        reports = [own, *others.answers]
+        path = f"deliveries?{query_string(wanted)}"
+        reports, troubles = await self._ask(self.own.deliveries(wanted), path, DeliveriesReport)
         found = _newest((report.deliveries for report in reports), wanted.limit)
-        troubles = [*others.troubles, *_unread(reports)]
         return Deliveries(found[: query.limit], len(found) > query.limit, troubles)
 
     async def delivery(self, wanted: str) -> tuple[Delivery | None, Sequence[Trouble]]:
@@ -118,15 +106,22 @@ class Fleet:
         """Close the connections to the peers."""
         await self._peers.close()
 
+    async def _ask(
+        self, own: Awaitable[R | None], path: str, kind: type[R]
+    ) -> tuple[Sequence[R], Sequence[Trouble]]:
+        """Return this replica's report, if it has one, and then its peers'; and what is missing in them."""
+        mine, others = await asyncio.gather(own, self._peers.ask(path, kind))
+        reports = [*([mine] if mine is not None else ()), *others.answers]
+        unread = [Trouble(each.replica, each.error) for each in reports if each.error]
+        return reports, [*others.troubles, *unread]
+
 
 def fleet(
     program: Program, history: JournalHistory, peers: tuple[str, int] | None, *, clock: Clock, version: str
 ) -> Fleet:
     """Return this replica and its peers, the former under the name of its machine: the Pod's."""
     instance = secrets.token_hex(8)
-    reporter = Reporter(
-        program, history, clock=clock, instance=instance, replica=socket.gethostname(), version=version
-    )
+    reporter = Reporter(program, history, clock, instance, socket.gethostname(), version)
     return Fleet(reporter, Peers(Address(*peers) if peers is not None else None, instance))
 
 
@@ -157,7 +152,3 @@ def _merged(name: str, views: Sequence[tuple[str, Receiver]]) -> ReceiverRow:
 def _newest(lists: Iterable[Sequence[Delivery]], limit: int) -> list[Delivery]:
     found = [delivery for each in lists for delivery in each]
     return sorted(found, key=lambda each: (each.unix, each.id), reverse=True)[:limit]
-
-
-def _unread(reports: Iterable[Report]) -> list[Trouble]:
-    return [Trouble(each.replica, each.error) for each in reports if each.error]

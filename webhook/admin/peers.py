@@ -13,6 +13,8 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from webhook.admin.reports import Report
+
 PEER_SECONDS = 1.0
 """Until a peer must have answered, the look-up of its address included: the page waits no longer."""
 PEER_BYTES = 8 * 1024 * 1024
@@ -20,7 +22,7 @@ PEER_BYTES = 8 * 1024 * 1024
 MOST_PEERS = 32
 """Replicas on one page. Two are usual; each holds all caches, so that nobody runs a hundred."""
 
-T = TypeVar("T")
+R = TypeVar("R", bound=Report)
 
 
 class Address(NamedTuple):
@@ -40,17 +42,11 @@ class Trouble(NamedTuple):
     why: str
 
 
-class Replies(NamedTuple, Generic[T]):
+class Replies(NamedTuple, Generic[R]):
     """What the peers said; the troubles are of those that said nothing of use."""
 
-    answers: Sequence[T]
+    answers: Sequence[R]
     troubles: Sequence[Trouble]
-
-
-class Envelope(msgspec.Struct):
-    """What tells one replica's answer from another's."""
-
-    instance: str
 
 
 class Peers:
@@ -64,7 +60,7 @@ class Peers:
         """Addresses at which this process was found to answer."""
         self._session: aiohttp.ClientSession | None = None
 
-    async def ask(self, path: str, kind: type[T]) -> Replies[T]:
+    async def ask(self, path: str, kind: type[R]) -> Replies[R]:
         """Return each replica's answer to ``GET /api/{path}``, in the order of their addresses.
 
         Not found (404) is no answer and no trouble. Never raises for anything that a peer does.
@@ -86,19 +82,15 @@ class Peers:
             troubles.append(Trouble(str(self._address), f"{more} more replicas are not asked"))
             del found[MOST_PEERS:]
         replies = await asyncio.gather(*(self._ask(peer, path, kind, deadline) for peer in found))
-        seen = {self._instance}
-        answers: list[T] = []
+        answers: dict[str, R] = {}
         for peer, reply in zip(found, replies, strict=True):
             if isinstance(reply, str):
                 troubles.append(Trouble(str(peer), reply))
+            elif reply is not None and reply.instance == self._instance:
+                self._own.add(peer.host)
             elif reply is not None:
-                instance, answer = reply
-                if instance == self._instance:
-                    self._own.add(peer.host)
-                if instance not in seen:
-                    seen.add(instance)
-                    answers.append(answer)
-        return Replies(answers, troubles)
+                answers.setdefault(reply.instance, reply)
+        return Replies([*answers.values()], troubles)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -111,9 +103,7 @@ class Peers:
         hosts = sorted({str(each[4][0]) for each in found} - self._own)
         return [Address(host, address.port) for host in hosts]
 
-    async def _ask(
-        self, peer: Address, path: str, kind: type[T], deadline: float
-    ) -> tuple[str, T] | str | None:
+    async def _ask(self, peer: Address, path: str, kind: type[R], deadline: float) -> R | str | None:
         """Return a peer's answer, None if it has none, or in a few words why there is no use of it."""
         try:
             async with asyncio.timeout_at(deadline):
@@ -127,8 +117,7 @@ class Peers:
         if body is None or isinstance(body, str):
             return body
         try:
-            envelope = msgspec.json.decode(body, type=Envelope)
-            return envelope.instance, msgspec.json.decode(body, type=kind)
+            return msgspec.json.decode(body, type=kind)
         except (msgspec.MsgspecError, RecursionError):
             return "its answer is not a replica's JSON: is it of another version?"
 

@@ -1,5 +1,6 @@
 """What one replica knows, as ``/api`` answers it and as the replicas tell each other."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -74,56 +75,47 @@ class DeliveryReport(Report, frozen=True, kw_only=True):
     delivery: Delivery
 
 
+@dataclass(frozen=True)
 class Reporter:
     """Makes this replica's reports."""
 
-    def __init__(
-        self,
-        program: Program,
-        history: JournalHistory,
-        *,
-        clock: Clock,
-        instance: str,
-        replica: str,
-        version: str,
-    ) -> None:
-        self._program = program
-        self._history = history
-        self._clock = clock
-        self._instance = instance
-        self._replica = replica
-        self.version = version
-        """Of the program."""
+    program: Program
+    history: JournalHistory
+    clock: Clock
+    instance: str
+    replica: str
+    version: str
+    """Of the program."""
 
     def now(self) -> datetime:
         """Return the time in UTC."""
-        return datetime.fromtimestamp(self._clock.time(), UTC)
+        return datetime.fromtimestamp(self.clock.time(), UTC)
 
     async def overview(self) -> Overview:
         """Report everything at a glance."""
         summaries, error = await self._summaries()
         latest, failed = await self._list(Query(limit=LATEST))
-        states = self._program.receivers()
-        unhandled, oldest = self._program.unhandled()
+        states = self.program.receivers()
+        unhandled, oldest = self.program.unhandled()
         return Overview(
             **self._head(error or failed),
-            not_ready=tuple(self._program.not_ready()),
+            not_ready=tuple(self.program.not_ready()),
             receivers=tuple(
                 Receiver(state, summaries.get(state.name, Summary())) for state in states[:MOST_RECEIVERS]
             ),
             unlisted=max(0, len(states) - MOST_RECEIVERS),
-            caches=tuple(self._program.caches()),
-            queues=tuple(self._program.queues()),
-            storage_queues=tuple(self._program.storage_queues()),
+            caches=tuple(self.program.caches()),
+            queues=tuple(self.program.queues()),
+            storage_queues=tuple(self.program.storage_queues()),
             unhandled=unhandled,
             oldest_unhandled_seconds=oldest,
-            journal=self._program.journal(),
+            journal=self.program.journal(),
             latest=latest,
         )
 
     async def receiver(self, name: str, limit: int) -> ReceiverReport | None:
         """Report one receiver with its latest deliveries; None if there is none of this name."""
-        state = next((each for each in self._program.receivers() if each.name == name), None)
+        state = next((each for each in self.program.receivers() if each.name == name), None)
         if state is None:
             return None
         summaries, error = await self._summaries()
@@ -139,12 +131,12 @@ class Reporter:
     async def delivery(self, wanted: str) -> DeliveryReport | None:
         """Report one delivery, and what Kargo made of it; None if this replica has none of this id."""
         try:
-            found = await self._history.delivery(wanted)
+            found = await self.history.delivery(wanted)
         except HistoryError:
             return None  # the list says so
         if found is None:
             return None
-        program, since = self._program, found.received
+        program, since = self.program, found.received
         targets = found.targets or tuple(
             Target(*each) for each in program.matching(found.receiver, found.subjects, MOST_TARGETS)
         )
@@ -157,27 +149,27 @@ class Reporter:
                 for each in targets
             ),
             targets_now=not found.targets,
-            replica=self._replica,
+            replica=self.replica,
         )
         return DeliveryReport(**self._head(""), delivery=found)
 
     async def _summaries(self) -> tuple[dict[str, Summary], str]:
         try:
-            return dict(await self._history.summaries(self.now())), ""
+            return dict(await self.history.summaries(self.now())), ""
         except HistoryError as error:
             return {}, str(error)
 
     async def _list(self, query: Query) -> tuple[tuple[Delivery, ...], str]:
         try:
-            found = await self._history.deliveries(query)
+            found = await self.history.deliveries(query)
         except HistoryError as error:
             return (), str(error)
-        return tuple(msgspec.structs.replace(each, replica=self._replica) for each in found), ""
+        return tuple(msgspec.structs.replace(each, replica=self.replica) for each in found), ""
 
     def _head(self, error: str) -> dict[str, Any]:
         return {
-            "instance": self._instance,
-            "replica": self._replica,
+            "instance": self.instance,
+            "replica": self.replica,
             "version": self.version,
             "time": self.now(),
             "error": error,

@@ -12,6 +12,7 @@ from tests.support.admin import FakeHistory, FakeProgram, delivery, own_fleet, s
 from tests.support.wire import Wire
 from webhook.admin.peers import PEER_BYTES, PEER_SECONDS, Peers
 from webhook.admin.ports import ReceiverState
+from webhook.admin.reports import Overview
 from webhook.journal.history import Query
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -155,4 +156,4 @@ async def test_this_replica_is_shown_once() -> None:
 async def test_without_peers_nobody_is_asked() -> None:
     """One replica, one page."""
     peers = Peers(None, "i")
-    assert await peers.ask("", object) == ((), ())
+    assert await peers.ask("", Overview) == ((), ())
