@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple, Required, TypedDict
+from typing import NamedTuple
 
 
 class Outcome(StrEnum):
@@ -55,27 +55,6 @@ class Remarks(NamedTuple):
     near_misses: NearMisses | None = None
     names: Sequence[str] = ()
     """Of matched objects, where they differ from those recorded at first."""
-
-
-class Finished(TypedDict, total=False):
-    """How a delivery ended of which nothing is outstanding any more."""
-
-    matched: Required[int]
-    persisted: Required[int]
-    rejected: Required[int]
-    seconds: Required[float]
-    """From its arrival on."""
-    remarks: Remarks
-
-
-class Remarkable(TypedDict, total=False):
-    """What the history shows of something that has no row of its own."""
-
-    outcome: Required[Outcome]
-    code: int | None
-    reason: str
-    matched: int
-    seconds: float | None
 
 
 NO_REMARKS = Remarks()

@@ -3,11 +3,10 @@
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
-from typing import Unpack
 
 from webhook.arrival import Arrival, Subject
 from webhook.journal.journal import Journal
-from webhook.outcome import NO_REMARKS, Finished, Remarkable, Remarks
+from webhook.outcome import NO_REMARKS, Outcome, Remarks
 from webhook.ports import Refresh
 
 
@@ -142,19 +141,26 @@ class FakeJournal(Journal):
         for future in held:
             future.set_result(self.working)
 
-    def finish(self, delivery: str, **how: Unpack[Finished]) -> None:
+    def finish(self, delivery: str, *, seconds: float, remarks: Remarks = NO_REMARKS, **counts: int) -> None:
         self.calls.append(("finish", delivery))
-        self.seconds[delivery] = how["seconds"]
-        self.remarks[delivery] = how.get("remarks", NO_REMARKS)
+        self.seconds[delivery] = seconds
+        self.remarks[delivery] = remarks
 
     def supersede(self, delivery: str, by: Sequence[str], remarks: Remarks = NO_REMARKS) -> None:
         self.calls.append(("supersede", delivery, *by))
         self.remarks[delivery] = remarks
 
-    def note(self, arrival: Arrival, **more: Unpack[Remarkable]) -> None:
-        self.notices.append(
-            (arrival.receiver, more["outcome"].value, more.get("code"), more.get("reason", ""))
-        )
+    def note(
+        self,
+        arrival: Arrival,
+        *,
+        outcome: Outcome,
+        code: int | None = None,
+        reason: str = "",
+        matched: int = 0,
+        seconds: float | None = None,
+    ) -> None:
+        self.notices.append((arrival.receiver, outcome.value, code, reason))
 
 
 class FakeWebhookMetrics:

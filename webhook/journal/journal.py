@@ -20,7 +20,7 @@ import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self, TypeVar, Unpack
+from typing import NamedTuple, Self, TypeVar
 
 import msgspec
 import structlog
@@ -31,10 +31,10 @@ from webhook.gate import project_of
 from webhook.journal.file import IN_MEMORY, HistoryLimits, JournalFile
 from webhook.journal.notices import NoticeQueue
 from webhook.journal.schema import JournalError
-from webhook.journal.statements import End, Row, finished, row_of, size_of, superseded
+from webhook.journal.statements import End, Row, list_of, notice_of, row_of, size_of, with_remarks
 from webhook.journal.thread import DaemonThread
 from webhook.journal.unfinished import Unfinished
-from webhook.outcome import NO_REMARKS, Finished, Remarkable, Remarks
+from webhook.outcome import NO_REMARKS, Outcome, Remarks, outcome_of
 
 __all__ = ["HistoryLimits", "Journal", "JournalError"]
 
@@ -166,17 +166,37 @@ class Journal:
             self._write_within(RECORD_SECONDS)
         return committed
 
-    def finish(self, delivery: str, **how: Unpack[Finished]) -> None:
+    def finish(
+        self,
+        delivery: str,
+        *,
+        matched: int,
+        persisted: int,
+        rejected: int,
+        seconds: float,
+        remarks: Remarks = NO_REMARKS,
+    ) -> None:
         """Note that nothing is outstanding. Written later if it can't be now; not for a superseded one."""
-        self._end(finished(delivery, **how))
+        outcome = outcome_of(matched, persisted, rejected)
+        self._end(End(delivery, outcome.value, persisted, rejected, seconds, matched), remarks)
 
     def supersede(self, delivery: str, by: Sequence[str], remarks: Remarks = NO_REMARKS) -> None:
         """Note that others carry what was outstanding. No effect unless each of them has a row."""
-        self._end(superseded(delivery, by, remarks))
+        self._end(End(delivery, Outcome.SUPERSEDED.value, superseded_by=list_of(by)), remarks)
 
-    def note(self, arrival: Arrival, **more: Unpack[Remarkable]) -> None:
+    def note(
+        self,
+        arrival: Arrival,
+        *,
+        outcome: Outcome,
+        code: int | None = None,
+        reason: str = "",
+        matched: int = 0,
+        seconds: float | None = None,
+    ) -> None:
         """Have the history show what has no row of its own. Promises nothing, waits for nothing."""
-        if not self._closing and self._notices.add(arrival, more):
+        notice = notice_of(arrival, outcome, code, reason, matched, seconds)
+        if not self._closing and self._notices.add(notice):
             self._write_within(NOTICE_SECONDS)
 
     def sign_of_life(self, seconds: float) -> None:
@@ -230,9 +250,9 @@ class Journal:
         if self._ends:
             log.error("journal_outcomes_dropped", count=len(self._ends))
 
-    def _end(self, end: End) -> None:
+    def _end(self, end: End, remarks: Remarks) -> None:
         if self._unfinished.end(end.id) and not self._closing:
-            self._ends.append(end)
+            self._ends.append(with_remarks(end, remarks))
             self._write_within(OUTCOME_SECONDS)
 
     def _write_within(self, seconds: float) -> None:

@@ -2,10 +2,8 @@
 
 from collections import Counter
 
-from webhook.arrival import Arrival
 from webhook.gate import project_of
-from webhook.journal.statements import Notice, notice_of
-from webhook.outcome import Remarkable
+from webhook.journal.statements import Notice
 
 MOST = 500
 """Notices that wait for a commit. What comes beyond that is not kept."""
@@ -23,12 +21,12 @@ class NoticeQueue:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, arrival: Arrival, about: Remarkable) -> bool:
+    def add(self, notice: Notice) -> bool:
         """Keep one; return False where there is no room for it."""
-        project = project_of(arrival.receiver)
+        project = project_of(notice.receiver)
         if len(self._waiting) >= MOST or self._by_project[project] >= EACH:
             return False
-        self._waiting.append(notice_of(arrival, about))
+        self._waiting.append(notice)
         self._by_project[project] += 1
         return True
 

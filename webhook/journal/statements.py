@@ -1,12 +1,12 @@
 """The journal's statements, and the rows that are their parameters."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Unpack
+from typing import NamedTuple
 
 import msgspec
 
 from webhook.arrival import HTTP, Arrival, Subject
-from webhook.outcome import NO_REMARKS, Finished, Outcome, Remarkable, Remarks, outcome_of
+from webhook.outcome import Outcome, Remarks
 from webhook.redaction import without_credentials
 
 _encode = msgspec.json.Encoder().encode
@@ -16,7 +16,7 @@ TEXT = 300
 
 
 class Row(NamedTuple):
-    """A delivery, once understood; field by field the parameters of ``RECORD``."""
+    """A delivery, once understood; its fields are the columns that ``RECORD`` fills."""
 
     id: str
     received: float
@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """Something that came in and asked for no refresh; field by field the parameters of ``NOTE``."""
+    """Something that came in and asked for no refresh; its fields are the columns that ``NOTE`` fills."""
 
     id: str
     received: float
@@ -74,9 +74,8 @@ class End(NamedTuple):
 
 
 RECORD = (
-    "INSERT INTO delivery (id, received, receiver, source, event, sender_id, tried, subjects, matched,"
-    " via, refs, names, repeats)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    f"INSERT INTO delivery ({', '.join(Row._fields)})"  # noqa: S608
+    f" VALUES ({', '.join('?' * len(Row._fields))}) ON CONFLICT DO NOTHING"
 )
 FINISH = (  # a superseded one only once all that carry it have a row
     "UPDATE delivery SET outcome = ?2, persisted = ?3, rejected = ?4, duration = ?5,"
@@ -86,8 +85,8 @@ FINISH = (  # a superseded one only once all that carry it have a row
     " WHERE NOT EXISTS (SELECT 1 FROM delivery AS row WHERE row.id = carrier.value))"
 )
 NOTE = (
-    "INSERT INTO notice (id, received, receiver, source, event, sender_id, via, outcome, code, reason,"
-    " matched, duration) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    f"INSERT INTO notice ({', '.join(Notice._fields)})"  # noqa: S608
+    f" VALUES ({', '.join('?' * len(Notice._fields))})"
 )
 ALIVE = "INSERT INTO sign_of_life VALUES (1, ?) ON CONFLICT DO UPDATE SET time = excluded.time"
 
@@ -141,44 +140,36 @@ def row_of(arrival: Arrival, matched: int, names: Sequence[str] = ()) -> Row:
         _encode(subjects).decode(),
         matched,
         arrival.via,
-        _encode(arrival.refs).decode() if arrival.refs else None,
-        names_of(names),
+        list_of(arrival.refs),
+        list_of(names),
         arrival.repeats or None,
     )
 
 
-def names_of(names: Sequence[str]) -> str | None:
-    """Return how names of matched objects are kept."""
-    return _encode(names).decode() if names else None
+def list_of(texts: Sequence[str]) -> str | None:
+    """Return texts as a JSON list; None if there is none."""
+    return _encode(texts).decode() if texts else None
 
 
-def finished(delivery: str, **how: Unpack[Finished]) -> End:
-    """Return the end of a delivery of which nothing is outstanding."""
-    matched, persisted, rejected = how["matched"], how["persisted"], how["rejected"]
-    outcome = outcome_of(matched, persisted, rejected).value
-    end = End(delivery, outcome, persisted, rejected, how["seconds"], matched)
-    return _remarked(end, how.get("remarks", NO_REMARKS))
-
-
-def superseded(delivery: str, by: Sequence[str], remarks: Remarks) -> End:
-    """Return the end of a delivery whose outstanding work others carry."""
-    end = End(delivery, Outcome.SUPERSEDED.value, superseded_by=_encode(by).decode())
-    return _remarked(end, remarks)
-
-
-def _remarked(end: End, remarks: Remarks) -> End:
-    if remarks is NO_REMARKS:
-        return end
+def with_remarks(end: End, remarks: Remarks) -> End:
+    """Return the end of a delivery with what people want to know of it."""
     near = remarks.near_misses
     return end._replace(
         code=remarks.code,
         reason=_storable(remarks.reason[:TEXT]) or None,
         near_misses=None if near is None else _storable(_encode(near).decode()),
-        names=names_of(remarks.names),
+        names=list_of(remarks.names),
     )
 
 
-def notice_of(arrival: Arrival, about: Remarkable) -> Notice:
+def notice_of(
+    arrival: Arrival,
+    outcome: Outcome,
+    code: int | None = None,
+    reason: str = "",
+    matched: int = 0,
+    seconds: float | None = None,
+) -> Notice:
     """Return the notice of what came in, cut likewise."""
     return Notice(
         arrival.id,
@@ -188,11 +179,11 @@ def notice_of(arrival: Arrival, about: Remarkable) -> Notice:
         _storable(arrival.event[:TEXT]),
         _storable(arrival.sender_id[:TEXT]),
         arrival.via,
-        about["outcome"].value,
-        about.get("code"),
-        _storable(about.get("reason", "")[:TEXT]) or None,
-        about.get("matched", 0),
-        about.get("seconds"),
+        outcome.value,
+        code,
+        _storable(reason[:TEXT]) or None,
+        matched,
+        seconds,
     )
 
 

@@ -101,12 +101,11 @@ def test_a_flood_of_notices_pushes_out_no_push_and_no_others_notice(tmp_path: Pa
     """Their bound is their own, and the Project with most of them gives way."""
     file = JournalFile.open(tmp_path, HistoryLimits(notices=100), NOW)
     record(file, arrival("push"))
-    about = notice_of(ping("other", "b/az"), {"outcome": Outcome.ANSWERED, "code": 200})
+    about = notice_of(ping("other", "b/az"), Outcome.ANSWERED, 200)
     file.write([], [], None, NOW, [about])
     for start in range(0, 1000, 50):
         flood = [
-            notice_of(ping(f"f{each}", "a/az"), {"outcome": Outcome.REFUSED, "code": 401})
-            for each in range(start, start + 50)
+            notice_of(ping(f"f{each}", "a/az"), Outcome.REFUSED, 401) for each in range(start, start + 50)
         ]
         file.write([], [], None, NOW, flood)
     kept = {
