@@ -105,6 +105,7 @@ class Summary(msgspec.Struct, rename="camel", frozen=True):
         return msgspec.structs.replace(last, last_success=max(successes, default=None), answers=answers)
 
 
+_SHOWN_AS = {"sender_id": "senderId", "delivery_count": "deliveryCount", "near_misses": "nearMisses"}
 _TABLES = {
     "delivery": "SELECT id, received, receiver, source, event, sender_id, tried, via, repeats, subjects,"
     " refs, matched, names, persisted, rejected, ifnull(outcome, 'pending') AS outcome, code, reason,"
@@ -210,30 +211,12 @@ def summaries(
 def as_json(each: Entry) -> dict[str, object]:
     """Return an entry as values of JSON, under the names that people see."""
     near = each.near_misses
-    return {
-        "id": each.id,
+    shown = each._asdict() | {
         "received": reading.when(each.received),
-        "receiver": each.receiver,
-        "source": each.source,
-        "event": each.event,
-        "via": each.via,
-        "repeats": each.repeats,
-        "senderId": each.sender_id,
-        "deliveryCount": each.delivery_count,
         "subjects": [subject._asdict() for subject in each.subjects],
-        "refs": list(each.refs),
-        "matched": each.matched,
-        "names": list(each.names),
-        "refreshed": each.refreshed,
-        "rejected": each.rejected,
-        "outcome": each.outcome.value,
-        "code": each.code,
-        "reason": each.reason,
-        "seconds": each.seconds,
-        "nearMisses": None
-        if near is None
-        else {"found": [miss._asdict() for miss in near.found], "note": near.note},
+        "near_misses": near and {"found": [miss._asdict() for miss in near.found], "note": near.note},
     }
+    return {_SHOWN_AS.get(name, name): value for name, value in shown.items()}
 
 
 def _entry(row: Sequence[object]) -> Entry:
