@@ -10,7 +10,7 @@ import functools
 from collections.abc import Awaitable
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from tornado import httputil
 from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection
@@ -23,6 +23,9 @@ from webhook.endpoint import Endpoint, declared_length
 from webhook.http import chunks
 from webhook.http.listener import SenderStream
 
+if TYPE_CHECKING:
+    from webhook.http.server import WebhookServer
+
 _START_LINES = {
     status.value: httputil.ResponseStartLine("HTTP/1.1", status.value, status.phrase) for status in HTTPStatus
 }
@@ -32,19 +35,6 @@ PIECE = 64 * 1024
 
 CONTINUE = "100-continue"
 """The ``Expect`` of a sender that writes its body only once it is told to."""
-
-
-class Connections(Protocol):
-    """What an exchange tells the server."""
-
-    def begins(self, connection: HTTP1ServerConnection, *, body: bool, known: bool) -> None:
-        """A request's headers have been read. ``overdue`` is to be called if its body takes too long."""
-
-    def received(self, connection: HTTP1ServerConnection) -> None:
-        """The request has been read to its end."""
-
-    def answers(self, connection: HTTP1ServerConnection, *, complete: bool) -> None:
-        """An answer was written, before or after the request had been read to its end."""
 
 
 class Exchange(httputil.HTTPMessageDelegate):
@@ -58,7 +48,7 @@ class Exchange(httputil.HTTPMessageDelegate):
     def __init__(
         self,
         endpoint: Endpoint,
-        server: Connections,
+        server: "WebhookServer",
         connection: HTTP1ServerConnection,
         stream: HTTP1Connection,
     ) -> None:

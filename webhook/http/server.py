@@ -169,7 +169,10 @@ class WebhookServer(httputil.HTTPServerConnectionDelegate):
         self._phases.leave(connection)
 
     def begins(self, connection: HTTP1ServerConnection, *, body: bool, known: bool) -> None:
-        """Note that a request's headers have been read, whether a body follows, and whether it is let in."""
+        """Note that a request's headers have been read, whether a body follows, and whether it is let in.
+
+        The exchange's ``overdue`` is called if the body takes too long.
+        """
         (self._known.add if known else self._known.discard)(connection)
         if body:
             self._phases.enter(connection, Phase.RECEIVING)
