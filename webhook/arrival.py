@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 HTTP, QUEUE, AGAIN, CATCH_UP = "http", "queue", "again", "catch-up"
-"""How something came in: by the public port, by a queue, dispatched anew by hand, or of our own accord."""
+"""How something came in: by the public port, by a queue, by the command ``again``, or by a catch-up."""
 
 UNKNOWN = "unknown"
 """Source and event of an arrival whose body is not understood (yet)."""
 
 
 class Subject(NamedTuple):
-    """What an event is about: the thing a Warehouse may subscribe to or a Promotion may wait on."""
+    """What an event is about: a repository that Warehouses subscribe to, or a pull request."""
 
     kind: str
     """``image`` (an image or chart repository), ``git`` (a Git repository) or ``pull_request``."""
@@ -22,13 +22,13 @@ class Subject(NamedTuple):
 
 @dataclass(slots=True)
 class Arrival:
-    """One call of a receiver, from its headers on; what is understood of it is filled in on the way.
+    """One call of a receiver. It is made when the headers are read, and filled in as more is known.
 
-    The journal keeps it from the moment when its subjects are known; nothing in it changes after that.
+    Nothing in it changes once its subjects are known: then the journal gets it.
     """
 
     id: str
-    """Ours, unlike any other: in the answer, the log and the journal."""
+    """Our own unique id of it, which is in the answer, the log and the journal."""
     receiver: str = ""
     """``namespace/name``, or ``cluster/name``; empty if the path is no receiver's."""
     source: str = UNKNOWN
@@ -36,12 +36,12 @@ class Arrival:
     event: str = UNKNOWN
     """Type of event: one of a small fixed set."""
     sender_id: str = ""
-    """The sender's own id of it, for a person who compares logs; empty if it gave none."""
+    """The sender's id of it, for people who compare logs; empty if it gave none."""
     subjects: Sequence[Subject] = ()
     received: float = 0.0
-    """Unix time in seconds at which its headers were read: for people, and to say which event is late."""
+    """Unix time in seconds at which its headers were read."""
     delivery_count: int | None = None
-    """How often the sender tried before, where it says so (Event Grid)."""
+    """How often the sender has tried before; only Event Grid says so."""
     via: str = HTTP
     """How it came in."""
     refs: Sequence[str] = ()

@@ -1,7 +1,8 @@
-"""One delivery, from an understood event to its answer and to its end in the journal.
+"""One delivery: from an understood event, through its answer, to its end in the journal.
 
-The refreshes and the journal's commit run at the same time, within what is left of the reply budget. A 2xx is
-answered only when nothing is outstanding, or when the journal holds what is. Knows nothing of HTTP.
+Refreshing and writing the journal's row run at the same time; the answer waits for them until the reply
+budget is used up. It is a 2xx only if every refresh is persisted, or if the journal holds the delivery, so
+that the next process would take it up. This module knows nothing of HTTP.
 """
 
 import asyncio
@@ -28,25 +29,28 @@ log = structlog.get_logger()
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """A delivery in progress. Its life is one task: ``answer``, unless nobody asks for one, then ``end``."""
+    """A delivery in progress.
+
+    One task runs ``answer`` (skipped when the delivery is resumed from the journal), then ``end``.
+    """
 
     deliveries: "Deliveries"
     arrival: Arrival
     refresh: Refresh
     recorded: "asyncio.Future[bool]"
-    """Whether the journal holds an unfinished row of it, which would be taken up again after a crash."""
+    """Whether the journal holds its unfinished row, from which the next process would resume it."""
     carriers: Sequence["Delivery"] = ()
-    """Once it ends: the open deliveries that carry what was outstanding here."""
+    """Later deliveries that took over this one's unfinished refreshes; set by ``end``."""
     task: "asyncio.Task[None]" = field(init=False)
     _said: str = field(default="", init=False)
-    """What the answer said, where that is more than the plain outcome."""
+    """The answer's text, where it says more than the outcome does."""
 
     async def answer(self) -> Answer:
-        """Return the answer once there is one, at the latest when the reply budget is used up."""
+        """Wait for what the answer depends on, within the reply budget; return the answer."""
         deliveries, refresh, recorded = self.deliveries, self.refresh, self.recorded
         left = self.arrival.began + deliveries.reply_seconds - deliveries.clock.monotonic()
-        # No point in waiting for a retry. And where nothing matched, a Warehouse that is seen later must find
-        # this delivery, after a crash too.
+        # A retry may take long: it is not waited for. Where nothing matched, the row alone matters: a Warehouse
+        # that is seen later is matched with it, also after a crash.
         only_the_row = not refresh.matched or (refresh.failing and not refresh.done)
         if only_the_row:
             enough = asyncio.get_running_loop().create_future()
@@ -73,9 +77,9 @@ class Delivery:
         return answer
 
     async def end(self, code: int | None = None) -> None:
-        """Wait for what is outstanding, then close the row in the journal, or hand it to its successors.
+        """Wait until nothing is outstanding; then close the journal's row, or mark it as superseded.
 
-        ``code`` is the status of the answer, which has been written; None for a delivery that is resumed.
+        ``code`` is the status of the answer, which has been sent; None for a delivery that is resumed.
         """
         deliveries, refresh, recorded = self.deliveries, self.refresh, self.recorded
         seconds, near = self._seconds(), None
@@ -88,11 +92,13 @@ class Delivery:
             await self._refreshed()
         self.carriers = deliveries.open_among(refresh.superseded_by)
         if self.carriers:
-            await asyncio.wait((recorded,))  # known before theirs, since the journal keeps to the order
+            await asyncio.wait(
+                (recorded,)
+            )  # the journal writes in order, so our row is settled before theirs
         by = [carrier.arrival.id for carrier in self.carriers]
         if not recorded.done() or recorded.result():
             by = await self._rows_in_its_place()
-            # What is resumed may match others than it did when it was recorded.
+            # A resumed delivery may match other objects than it did when it was recorded.
             remarks = Remarks(code, self._said, near, refresh.names if code is None else ())
             if by:
                 deliveries.journal.supersede(self.arrival.id, by, remarks)
@@ -128,10 +134,10 @@ class Delivery:
         )
 
     async def _rows_in_its_place(self) -> list[str]:
-        """Return the ids of the deliveries whose rows stand in for this one's; none if it is done for good.
+        """Return the ids of the carriers whose rows replace this one's; none if all refreshes are done.
 
-        A carrier may have no row (it can't be written), or none that would be taken up again. Then this row
-        stands in for that carrier, until what it carries is done or handed on to others in turn.
+        A carrier without a row would be lost in a crash. This row is then kept for it, until the carrier has
+        ended, or until those that took over from the carrier have rows.
         """
         rows = []
         carriers = [*self.carriers]
@@ -146,7 +152,7 @@ class Delivery:
         return rows
 
     def _refreshed(self) -> "asyncio.Future[None]":
-        """Return a future of the caller's own that is set when nothing is outstanding."""
+        """Return a new future, which is set once nothing is outstanding."""
         future = asyncio.get_running_loop().create_future()
         self.refresh.on_done(functools.partial(_wake, future))
         return future
@@ -178,9 +184,9 @@ class Delivery:
 class Deliveries:
     """Begins deliveries, and owns their tasks.
 
-    A delivery is open from ``begin`` until its task ends: nothing of it is outstanding then, and its journal
-    row says so. A superseded one that has a row ends once the rows of those that carry it are committed or
-    done, never before; so what is open in an outage is the newest of each flow.
+    A delivery is open from ``start`` until its task ends. By then nothing of it is outstanding, and its row
+    in the journal says so. A superseded delivery that has a row ends only after its carriers' rows are
+    committed or finished. So in an outage, only the newest delivery of each flow stays open.
     """
 
     dispatcher: Dispatcher
@@ -222,16 +228,16 @@ class Deliveries:
         return delivery
 
     def start(self, delivery: Delivery, life: Coroutine[Any, Any, None]) -> None:
-        """Have a delivery live its life, or what is left of it, as a task."""
+        """Run ``life``, which sees the delivery through to its end, as the delivery's task."""
         self._open[delivery.arrival.id] = delivery
         delivery.task = asyncio.get_running_loop().create_task(life)
         delivery.task.add_done_callback(functools.partial(self._ended, delivery))
 
     def resume(self, arrival: Arrival, *, owed: bool) -> None:
-        """Match and refresh again, at start, a delivery that the journal holds.
+        """Match and refresh again a delivery that an earlier process left in the journal.
 
-        ``owed`` says whether its row is an unfinished one. A finished one is resumed for the sake of
-        Warehouses that were not seen in time. The oldest go first.
+        ``owed`` says whether its row is unfinished. A finished one is only matched with Warehouses that the
+        earlier process may not have seen.
         """
         if not owed:
             self.dispatcher.remember(arrival.receiver, arrival.subjects, arrival.received)

@@ -1,7 +1,7 @@
-"""The webhook receiver: from a request to an event, from an event to what is to be done.
+"""Checks requests, reads their bodies, and begins deliveries.
 
 The order of the checks is part of the contract: 404, 405, 401, 413, 400. The path is a credential: it is
-compared here and goes nowhere else.
+compared here and passed on to nobody.
 """
 
 import itertools
@@ -48,8 +48,7 @@ _HEX = frozenset("0123456789abcdef")
 def path_digest(target: str) -> str | None:
     """Return the digest in a request target whose last two segments are ``azure/{64 lower-case hex digits}``.
 
-    Whatever comes before is an ingress's, and so may be one ``/`` that follows. Nothing is decoded or
-    resolved: what is not written exactly so is no receiver's path.
+    Any prefix is allowed, and one ``/`` at the end: an ingress may add them. Nothing is decoded or resolved.
     """
     path = target.partition("?")[0].removesuffix("/")
     digest = path[-_DIGEST_LENGTH:]
@@ -63,24 +62,25 @@ _numbers = itertools.count(1)
 
 
 def new_id() -> str:
-    """Return an id for a request, 16 hex digits: unlike any other, from whichever replica.
+    """Return a new id for a request, 16 hex digits, which no other replica gives.
 
-    The half that counts keeps the journal's index in order of arrival: random ids would touch a page each.
+    Its second half counts up, so that the journal's index grows at one end; random ids would each write to
+    another page of it.
     """
     return f"{_process}{next(_numbers) & 0xFFFFFFFF:08x}"
 
 
 def declared_length(headers: HTTPHeaders) -> int:
-    """Return the bytes of a body by its headers; 0 if they say none, or in a way that Tornado refuses."""
+    """Return the ``Content-Length`` in bytes; 0 if there is none, or one that Tornado refuses."""
     text = headers.get("Content-Length", "0")
     if len(text) > 15:
-        return 1 << 62  # no text of a real length; int() of a very long one is slow
+        return 1 << 62  # longer than any real length; int() of very many digits is slow
     return int(text) if text.isascii() and text.isdigit() else 0
 
 
 @dataclass(eq=False)
 class Endpoint:
-    """Decides of each request whether it may come in and what comes of it."""
+    """Decides whether a request is let in, and what it asks for."""
 
     receivers: ReceiverLookup
     deliveries: Deliveries
@@ -97,11 +97,11 @@ class Endpoint:
         self._not_yet = answers.unavailable("the receiver's Secret is not known yet", retry)
 
     def arrived(self) -> Arrival:
-        """Return a new arrival, of which nothing is known yet: its reply budget begins."""
+        """Return a new arrival, of which nothing is known yet. Its reply budget begins now."""
         return Arrival(new_id(), received=self.clock.time(), began=self.clock.monotonic())
 
     def check(self, arrival: Arrival, method: str, target: str, headers: HTTPHeaders) -> Answer | None:
-        """Return the refusal, or an answer that needs no body; None once the gate has counted the request."""
+        """Return the answer to a request that is refused or needs no body; else let it in and return None."""
         digest = path_digest(target)
         receiver = None if digest is None else self.receivers.find(digest)
         if receiver is None:
@@ -159,7 +159,7 @@ class Endpoint:
         """Begin a delivery whose subjects are known; return the refusal where there is no room for it."""
         size = bytes_of(arrival.subjects)
         if not self.gate.deliveries.take(arrival.receiver, size):
-            arrival.subjects = ()  # no delivery: ``answered`` logs it, and has the history show it
+            arrival.subjects = ()  # it is no delivery, so ``answered`` logs it and adds it to the history
             return self.overloaded
         try:
             return self.deliveries.begin(arrival)

@@ -1,8 +1,7 @@
-"""Shares what the public port has between Projects: requests in progress, bytes held, the event loop's time.
+"""Divides three things between Projects: requests in progress, bytes held, and the event loop's time.
 
-Of each of the three one Project gets at most a part, so that the rest is left to others, and of that one
-receiver a part again (docs/security.md has the numbers). Where a bound is met, the Project that met it is
-refused or waits; nobody else is.
+One Project may use at most a part of each, and one receiver a part of its Project's (docs/security.md has the
+numbers). A Project that reaches a bound is refused, or waits; the others are not affected.
 """
 
 import asyncio
@@ -15,10 +14,10 @@ from webhook.arrival import Subject
 from webhook.limits import TURN_SECONDS, UNQUEUED_SECONDS, USE_WINDOW_SECONDS, Limits, share
 
 SUBJECT_BYTES = 2048
-"""Bytes that one subject of a delivery takes beside its text, in dispatcher, refresher and journal."""
+"""Bytes that dispatcher, refresher and journal take for one subject of a delivery, beside its text."""
 
 TEXT_COPIES = 4
-"""How often a subject's text is held at a time: as sent, as key, in a flow and in the journal's queue."""
+"""Copies of a subject's text in memory: as sent, as a key, in a flow and in the journal's queue."""
 
 
 def project_of(receiver: str) -> str:
@@ -32,7 +31,7 @@ def bytes_of(subjects: Sequence[Subject]) -> int:
 
 
 class Quota:
-    """So much of one thing, counted in all, by Project and by receiver."""
+    """Counts the use of one thing: in all, by Project and by receiver, each up to a limit."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -61,11 +60,11 @@ class Quota:
 
 
 class Turns:
-    """Shares the event loop's time.
+    """Divides the event loop's time.
 
-    A Project that has used little of it lately works at once. What one does beyond that waits, and is done a
-    few milliseconds at a time between the event loop's other work, first for the Project that has used
-    least, and within it for the receiver that has.
+    The work of a Project that has used little of it lately is done at once. Other work waits: it is done a
+    few milliseconds at a time, between the event loop's other tasks. The Project that has used least
+    comes first, and within it the receiver that has.
     """
 
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
@@ -75,7 +74,7 @@ class Turns:
         self._waiting: dict[str, deque[Callable[[], None]]] = {}
 
     def run(self, receiver: str, work: Callable[[], None]) -> None:
-        """Call ``work``: at once, or in the receiver's turn."""
+        """Call ``work`` at once, or when it is the receiver's turn."""
         if not self.waits(receiver):
             self._run(receiver, work)
             return

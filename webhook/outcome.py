@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Outcome(StrEnum):
-    """A bounded set, for filters and for people."""
+    """What became of a delivery, in one word."""
 
     PENDING = "pending"
     """Something it matched is not refreshed yet."""
@@ -19,7 +19,7 @@ class Outcome(StrEnum):
     REJECTED = "rejected"
     """The API server refused all of them for good."""
     SUPERSEDED = "superseded"
-    """Later deliveries for the same repository carry what was outstanding."""
+    """Later deliveries for the same repository took over what was outstanding."""
     ANSWERED = "answered"
     """A ping, a handshake, or an event that asks for no refresh."""
     REFUSED = "refused"
@@ -32,17 +32,17 @@ class NearMiss(NamedTuple):
     warehouse: str
     """``namespace/name``."""
     key: str
-    """What its subscription is compared as, without credentials; empty if its subscriptions can't be read."""
+    """The key of its subscription, without credentials; empty if its subscriptions can't be read."""
     why: str
     """What is different, in words."""
 
 
 class NearMisses(NamedTuple):
-    """What a look for near misses found, the best first."""
+    """The result of a search for near misses, the nearest first."""
 
     found: tuple[NearMiss, ...] = ()
     note: str = ""
-    """Why there was no look, or none to the end."""
+    """Why there was no search, or why it was not finished."""
 
 
 class Remarks(NamedTuple):
@@ -54,7 +54,7 @@ class Remarks(NamedTuple):
     """What the answer said beside the plain outcome."""
     near_misses: NearMisses | None = None
     names: Sequence[str] = ()
-    """Of matched objects, where they differ from those recorded at first."""
+    """Names of the matched objects, where they differ from those that were recorded."""
 
 
 NO_REMARKS = Remarks()

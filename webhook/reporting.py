@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 
 def log_fault(arrival: Arrival, error: BaseException) -> None:
-    """Log a fault of our own. Not its message, which may quote a payload: only what happened, and where."""
+    """Log a fault of our own: its type and where it happened, not its message, which may quote a payload."""
     frames = traceback.extract_tb(error.__traceback__)[-5:]
     where = [f"{frame.filename}:{frame.lineno}" for frame in frames]
     log.error(
@@ -27,7 +27,7 @@ def log_fault(arrival: Arrival, error: BaseException) -> None:
 
 
 def printable(subjects: Sequence[Subject]) -> str:
-    """Return what a delivery is about, fit for a log line: bounded, and without credentials."""
+    """Return what a delivery is about, for a log line: bounded, and without credentials."""
     text = clean(without_credentials(subjects[0].url))
     return text if len(subjects) == 1 else f"{text} and {len(subjects) - 1} more"
 

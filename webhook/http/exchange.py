@@ -1,8 +1,8 @@
-"""One HTTP request and its answer, as Tornado drives it: headers, body in pieces, the end.
+"""One HTTP request and its answer. Tornado calls it with the headers, the pieces of the body, and the end.
 
-Mechanics only: the endpoint decides what is answered. A request can be answered before its body has come. The
-rest of the body is then thrown away, within limits, so that the sender finds the answer rather than a reset
-connection, and can go on using the connection.
+The endpoint decides what is answered; this module only reads and writes. A request may be answered before its
+body has arrived. The rest of the body is then read and thrown away, within limits: the sender finds the
+answer rather than a reset connection, and can use the connection for its next request.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _START_LINES = {
 }
 
 PIECE = 64 * 1024
-"""Bytes of a body that are read at once; of the rest some in each turn of the event loop."""
+"""Bytes of a body that are read in one piece."""
 
 CONTINUE = "100-continue"
 """The ``Expect`` of a sender that writes its body only once it is told to."""
@@ -40,9 +40,9 @@ CONTINUE = "100-continue"
 class Exchange(httputil.HTTPMessageDelegate):
     """A request and its answer.
 
-    Invariants: ``_answer`` writes once; the gate counts the request from the endpoint's consent to the
-    answer, and its body's bytes from their arrival until they are decoded or dropped; what is decoded counts
-    as the delivery's from then on.
+    Invariants: ``_answer`` writes once. The gate counts the request from ``Endpoint.check`` until its answer,
+    and the bytes of its body from their arrival until they are decoded or dropped; from then on, the gate
+    counts the bytes of the delivery.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Exchange(httputil.HTTPMessageDelegate):
         self._chunks: list[bytes] = []
         self._size = 0
         self._held = 0
-        """Bytes that the gate counts for the body: its declared length, or what has come of it."""
+        """Bytes that the gate counts for the body: the declared length, or what has arrived if more."""
         self._discarded = 0
         self._entered = False
         self._complete = False
@@ -79,7 +79,7 @@ class Exchange(httputil.HTTPMessageDelegate):
         start_line: httputil.RequestStartLine | httputil.ResponseStartLine,
         headers: httputil.HTTPHeaders,
     ) -> None:
-        """Have everything checked that can be checked without the body."""
+        """Check all that can be checked without the body; answer at once if the request is refused."""
         if self._sender.closed():
             # Tornado would go on with all that had been read before the connection was closed.
             self._stream.detach()
@@ -107,8 +107,8 @@ class Exchange(httputil.HTTPMessageDelegate):
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         """Keep a piece of the body, or throw it away.
 
-        However fast it comes, of a long body that is thrown away, or whose Project waits for its turn, one
-        piece is read in each turn of the event loop.
+        A long body that is thrown away, or whose Project has to wait for its turn, is read one piece at a
+        time, in separate turns of the event loop.
         """
         size = len(chunk)
         long = self._size + self._discarded >= PIECE
@@ -133,7 +133,7 @@ class Exchange(httputil.HTTPMessageDelegate):
         await chunks.read(self._sender, deliver)
 
     def finish(self) -> None:
-        """Have a request carried out that has been read to its end."""
+        """Carry out a request that has been read to its end."""
         self._complete = True
         if self._sender.answered:
             self._server.answers(self._connection, complete=True)
@@ -155,7 +155,7 @@ class Exchange(httputil.HTTPMessageDelegate):
             self._answer(outcome)
 
     def on_connection_close(self) -> None:
-        """Forget a request that ended before its end: nothing was accepted yet."""
+        """Forget a request whose connection closed too early: nothing was accepted yet."""
         self._drop_body()
         self._leave()
         self._sender.answered = self._over = True
@@ -163,16 +163,13 @@ class Exchange(httputil.HTTPMessageDelegate):
     # --- the answer ---
 
     def overdue(self) -> None:
-        """Give up a body that takes too long. For the server."""
+        """Give up a body that takes too long. The server calls this."""
         if not self._sender.answered:
             self._answer(answers.SLOW_BODY, closing=True)
         self._end()
 
     async def _see_through(self, delivery: Delivery) -> None:
-        """Answer a delivery's sender, and follow the delivery to its end.
-
-        A sender that disconnects meanwhile changes nothing: the answer is written to nobody.
-        """
+        """Answer the sender, if it is still there, then see the delivery through to its end."""
         try:
             try:
                 answer = await delivery.answer()
@@ -209,7 +206,7 @@ class Exchange(httputil.HTTPMessageDelegate):
         self._endpoint.answered(arrival, answer)
 
     def _end(self) -> None:
-        """Tell Tornado that this is all: it closes unless the request was all read."""
+        """Tell Tornado that the answer is complete. It closes the connection if the request was not read."""
         if not self._over:
             self._over = True
             self._stream.finish()
@@ -236,5 +233,5 @@ class Exchange(httputil.HTTPMessageDelegate):
 
 @functools.lru_cache(maxsize=1)
 def _date(now: int) -> str:
-    """Return the ``Date`` header of a second: RFC 9110 asks for it, and one a second is enough to make."""
+    """Return the ``Date`` header (RFC 9110) for a Unix time; the last one is cached."""
     return formatdate(now, usegmt=True)
