@@ -1,7 +1,7 @@
-"""What the public server answers: status, JSON body and extra headers. Pure values and functions.
+"""The public server's answers: status, JSON body and extra headers.
 
-Wording and status codes are part of the contract with users and monitoring; where Kargo's own server has an
-answer for the case, it is the same text.
+Texts and status codes are part of the contract with users and monitoring. Where Kargo's own server has an
+answer to the case, it is the same text.
 """
 
 from http import HTTPStatus
@@ -65,7 +65,7 @@ def too_large(limit: int) -> Answer:
 
 
 def unavailable(text: str, retry_after: int) -> Answer:
-    """Return a 503 that asks the sender to come again in ``retry_after`` seconds."""
+    """Return a 503 that asks the sender to try again in ``retry_after`` seconds."""
     return error(HTTPStatus.SERVICE_UNAVAILABLE, text, ("Retry-After", str(retry_after)))
 
 
@@ -75,7 +75,7 @@ def bad_payload(reason: str) -> Answer:
 
 
 def validation(code: str) -> Answer:
-    """Return what Event Grid's SubscriptionValidation event asks for.
+    """Return the answer that Event Grid's SubscriptionValidation event asks for.
 
     https://learn.microsoft.com/azure/event-grid/end-point-validation-event-grid-events-schema
     """
@@ -83,7 +83,7 @@ def validation(code: str) -> Answer:
 
 
 def allowed_origin(origin: str) -> Answer:
-    """Return the CloudEvents handshake's consent, for any rate.
+    """Return the consent to a CloudEvents handshake, for any rate.
 
     https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/http-webhook.md#42-validation-response
     """
@@ -102,10 +102,10 @@ _ONE_WAREHOUSE = message("refreshed 1 warehouse(s)")
 
 
 def refreshed(noun: str, matched: int, persisted: int, rejected: int, *, done: bool) -> Answer:
-    """Return what became of a delivery's refreshes so far.
+    """Return the answer that says what became of a delivery's refreshes so far.
 
-    ``noun`` is ``warehouse`` or ``promotion``; ``matched`` counts all, ``persisted`` and ``rejected`` those
-    that are settled; with ``done`` false the rest will follow and the status is 202.
+    ``noun`` is ``warehouse`` or ``promotion``; ``matched`` counts all of them. If ``done`` is false, some are
+    neither ``persisted`` nor ``rejected`` yet, and the status is 202.
     """
     if done and not rejected:
         if matched == 1 and noun == "warehouse":

@@ -49,8 +49,8 @@ class Delivery:
         """Wait for what the answer depends on, within the reply budget; return the answer."""
         deliveries, refresh, recorded = self.deliveries, self.refresh, self.recorded
         left = self.arrival.began + deliveries.reply_seconds - deliveries.clock.monotonic()
-        # A retry may take long: it is not waited for. Where nothing matched, the row alone matters: a Warehouse
-        # that is seen later is matched with it, also after a crash.
+        # A retry may take long: it is not waited for. Where nothing matched, the row alone matters: after a
+        # crash, a Warehouse that is seen later is matched with it.
         only_the_row = not refresh.matched or (refresh.failing and not refresh.done)
         if only_the_row:
             enough = asyncio.get_running_loop().create_future()

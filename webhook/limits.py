@@ -13,13 +13,13 @@ MIB = 1024 * KIB
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one process takes from the network at a time."""
+    """How much one process takes from the network at a time, and for how long."""
 
     body: int = 2 * MIB
     """Bytes of one body. A webhook is 1 to 100 KB; Event Grid sends batches of up to 1 MB."""
 
     headers: int = 32 * KIB
-    """Bytes of a request's line and headers: a bearer token of Entra ID takes up to 8 KB of them."""
+    """Bytes of a request's line and headers: a bearer token of Entra ID alone may take 8 KB."""
 
     first_request: float = 10.0
     """Seconds from accepting a connection to the end of its first headers, TLS handshake included: a
@@ -37,17 +37,16 @@ class Limits:
     """Seconds that an answer may wait for its sender to read it: an honest one does so at once."""
 
     discard: int = 16 * MIB
-    """Bytes of a refused request's body that are read and thrown away, so that a sender which writes all of
-    it before it reads finds the answer, not a reset connection."""
+    """Bytes of a refused request's body that are read and thrown away: a sender that writes all of it before
+    it reads then finds the answer, not a reset connection."""
 
     connections: int = 4096
     """Open connections; one more closes the one that has been idle longest. About 10 KB each, 30 KB with
     TLS. Never more than half of the file descriptors the process may open."""
 
     backlog: int = 4096
-    """Connections the kernel holds until they are accepted: those that come while one turn of the event
-    loop is busy, or in a flood, where one that finds no room tries again after a second. The kernel caps it
-    at net.core.somaxconn."""
+    """Connections that the kernel holds until they are accepted, while the event loop is busy or in a flood.
+    A connection that finds no room tries again after a second. The kernel's net.core.somaxconn caps it."""
 
     accepts: int = 64
     """Connections accepted in one turn of the event loop: a flood of them must not stop requests."""
@@ -59,7 +58,8 @@ class Limits:
     """Bytes of bodies that are being received or wait to be decoded: 16 of the longest."""
 
     delivery_bytes: int = 64 * MIB
-    """Bytes of deliveries from their decoding to their end, some 2.5 KB each: 25,000 of one repository."""
+    """Bytes of deliveries from their decoding to their end: one of a single repository takes some 2.5 KB, so
+    that there may be 25,000 of those."""
 
     retry_after: int = 5
     """Seconds in the ``Retry-After`` of a 503. Azure DevOps retries eight times within 183 s."""
@@ -80,7 +80,7 @@ ACR_SECONDS = 5.0
 """Seconds that Azure Container Registry waits for an answer; it never tries again."""
 
 PROJECT_SHARE = 0.75
-"""Of anything shared, the part that one Project may use, and of that the part for one receiver."""
+"""The part of anything shared that one Project may use, and the part of that for one receiver."""
 
 
 def share(most: int) -> int:
@@ -89,13 +89,13 @@ def share(most: int) -> int:
 
 
 UNQUEUED_SECONDS = 0.05
-"""Seconds of the event loop, of each ``USE_WINDOW_SECONDS``, that a Project uses without waiting its turn."""
+"""Seconds of the event loop in each ``USE_WINDOW_SECONDS`` that a Project may use without waiting."""
 
 USE_WINDOW_SECONDS = 1.0
 """Seconds after which the use of the event loop is counted anew."""
 
 TURN_SECONDS = 0.005
-"""Seconds of the event loop for work that waits its turn, before others' connections are looked at again."""
+"""Seconds of the event loop for waiting work, until other connections are served again."""
 
 REPLY_SECONDS = 4.0
 """Default of ``--reply-timeout``, seconds from a request's headers to its answer: below ``ACR_SECONDS``."""
@@ -104,7 +104,7 @@ REPOSITORY_CHARACTERS = 256
 """Characters of a repository in a log line: a sender's text must not swell the log."""
 
 TLS_POLL_SECONDS = 2.0
-"""Seconds between two looks at the certificate's files: costs two ``stat`` calls."""
+"""Seconds between two checks of the certificate's files, which cost two ``stat`` calls."""
 
 TLS_FILE = 1 * MIB
 """Bytes of a certificate or key file; a larger file cannot be one."""
@@ -116,4 +116,4 @@ ADMIN_BODY = 1 * KIB
 """Bytes of a body on the admin port, where nobody needs to send one."""
 
 ADMIN_IDLE_SECONDS = 120.0
-"""Seconds an admin connection may be idle: Prometheus scrapes once a minute at the slowest."""
+"""Seconds an admin connection may be idle: Prometheus scrapes at least once a minute."""

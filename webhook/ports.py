@@ -1,7 +1,7 @@
-"""What the webhook package needs from the rest of the program, as small Protocols.
+"""Protocols of what the webhook package needs from the rest of the program.
 
-The webhook package never imports the controller's domain modules: the composition root hands it objects
-that satisfy these. Tests hand it fakes.
+The package never imports the controller's domain modules: the composition root passes objects that satisfy
+these Protocols. Tests pass fakes.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -32,18 +32,18 @@ class ReceiverLookup(Protocol):
         """Return the receiver that answers ``…/azure/{digest}``, in O(1)."""
 
     def expected(self, digest: str) -> str | None:
-        """Return the name of the receiver whose path this is by a config's status.
+        """Return the name of a receiver whose Secret is not known yet, but whose path a config's status has.
 
-        None unless the receiver's Secret is not known yet.
+        None for any other path.
         """
 
 
 class Refresh(Protocol):
-    """The refreshing of everything that one delivery matched; counts move until ``done``."""
+    """The refreshes of everything that one delivery matched. Its counts may change until ``done``."""
 
     @property
     def matched(self) -> int:
-        """Objects matched, less those found to be deleted meanwhile."""
+        """Objects matched, without those that have been deleted since."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -63,25 +63,24 @@ class Refresh(Protocol):
 
     @property
     def superseded_by(self) -> Collection[str]:
-        """Ids of the later deliveries that carry what was still outstanding here; empty if none does.
+        """Ids of the later deliveries that took over what was still outstanding here; empty if none did.
 
-        More than one for a delivery of several subjects. Only a delivery with an id of its own may
-        supersede: its journal row stands in for this one's.
+        They may be several for a delivery of several subjects. Their rows in the journal replace this one's.
         """
 
     @property
     def failing(self) -> bool:
-        """True if something matched is waiting for a retry: no point in waiting for it."""
+        """True if something matched is waiting for a retry, which may take long."""
 
     def detach(self) -> None:
-        """Note that nobody waits for the answer: a later delivery of the same flow may supersede this one."""
+        """Note that the answer has been given: a later delivery of the same flow may now supersede it."""
 
     def on_done(self, callback: Callable[[], object]) -> None:
         """Call back once when ``done`` (at once if it already is)."""
 
 
 class Dispatcher(Protocol):
-    """Finds what a delivery concerns and has it refreshed."""
+    """Matches deliveries and requests refreshes."""
 
     def dispatch(
         self, receiver: str, subjects: Sequence[Subject], received: float, *, delivery: str
@@ -94,25 +93,25 @@ class Dispatcher(Protocol):
         """
 
     def remember(self, receiver: str, subjects: Sequence[Subject], received: float) -> None:
-        """Refresh what a delivery that an earlier process finished may have missed, now or later."""
+        """Refresh what a finished delivery of an earlier process may have missed, also what is seen later."""
 
 
 class NearMissFinder(Protocol):
     """Finds out why a delivery matched nothing."""
 
     async def find(self, receiver: str, subjects: Sequence[Subject]) -> NearMisses | None:
-        """Return what ``subjects`` nearly match, of all Projects: for operators, never for the sender.
+        """Return what ``subjects`` nearly match in all Projects: for operators, never for the sender.
 
-        Takes seconds at the most; leaves the event loop to others meanwhile. None where there is nothing to
-        look for. Never raises for any text in ``subjects``.
+        Takes a few seconds at most, and does not block the event loop. None where near misses make no sense.
+        Never raises for any text in ``subjects``.
         """
 
 
 class WebhookMetrics(Protocol):
-    """What the public server counts. Labels are drawn from bounded sets."""
+    """Counts what the public server does. Labels are from bounded sets."""
 
     def request(self, source: str, event: str, code: int, seconds: float) -> None:
-        """One request was answered. ``seconds`` runs from its headers to its answer."""
+        """Count a request, answered ``seconds`` after its headers were read."""
 
     def matched(self, count: int) -> None:
-        """One delivery matched this many objects."""
+        """Count a delivery that matched so many objects."""

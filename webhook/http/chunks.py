@@ -1,6 +1,6 @@
-"""Bodies in chunks, as RFC 9112 (section 7.1) has them: extensions are ignored, trailers thrown away.
+"""Reads bodies in chunks (RFC 9112, section 7.1). Extensions are ignored, trailers thrown away.
 
-Tornado refuses both. What it reads strictly is read as strictly here: where a sender and a proxy disagree
+Tornado refuses both. All else is read as strictly as Tornado reads it: where a proxy and a server disagree
 about the end of a body, requests can be smuggled.
 """
 
@@ -17,17 +17,17 @@ LINE = 1024
 TRAILERS = 64
 """Lines after the last chunk."""
 PIECE = 64 * 1024
-"""Bytes that are handed on at a time."""
+"""Bytes delivered at a time."""
 CHUNKS_PER_TURN = 64
-"""Chunks, however small or large, after which the event loop has a turn."""
+"""Chunks of any size that are read in one turn of the event loop."""
 
 _SIZE = re.compile(rb"([0-9a-fA-F]{1,8})(?:[ \t]*;[^\r\n]*)?\r\n")
 _TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n")
 
 
 async def read(stream: IOStream, deliver: Callable[[bytes], Awaitable[None] | None]) -> None:
-    """Read a body to its end, and ``deliver`` it: what is there at a time in one piece, if it is no longer
-    than ``PIECE``, however it was cut into chunks. Raises HTTPInputError for what is no such body."""
+    """Read a body to its end and ``deliver`` it: what has arrived at a time is delivered in one piece of at
+    most about ``PIECE``, however it was cut into chunks. Raises HTTPInputError for a malformed body."""
     pending = bytearray()
 
     async def flush() -> None:

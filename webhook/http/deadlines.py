@@ -1,7 +1,7 @@
-"""Deadlines for many things at once, nearly all of which are met, without a timer for each.
+"""Coarse deadlines for many things at once, most of which are met.
 
-A dict kept in the order of its deadlines costs a request two dict operations, where a timer of the event loop
-costs ten times as much.
+They are kept in dicts, in the order in which they are due: two dict operations for each request. A timer of
+the event loop for each would cost ten times as much.
 """
 
 from collections.abc import Callable, Hashable, Mapping
@@ -12,9 +12,9 @@ P = TypeVar("P", bound=Hashable)
 
 
 class Deadlines(Generic[K, P]):
-    """Things that are each in one phase at a time, and overdue some seconds after they entered it.
+    """Each thing is in one phase at a time, and overdue some seconds after it entered that phase.
 
-    ``seconds`` says how many for each phase; ``now`` returns monotonic seconds.
+    ``seconds`` has the number for each phase; ``now`` returns monotonic seconds.
     """
 
     def __init__(self, seconds: Mapping[P, float], now: Callable[[], float]) -> None:
@@ -22,13 +22,13 @@ class Deadlines(Generic[K, P]):
         self._now = now
         self._phase: dict[K, P] = {}
         self._entered: dict[P, dict[K, float]] = {phase: {} for phase in seconds}
-        """By phase, when each thing entered it: the one that entered first is due first."""
+        """By phase, when each thing entered it, in this order: the first is due first."""
 
     def __len__(self) -> int:
         return len(self._phase)
 
     def enter(self, key: K, phase: P) -> None:
-        """Begin a phase, which ends the one that ``key`` was in."""
+        """Move ``key`` into a phase, out of the one that it is in."""
         self.leave(key)
         self._phase[key] = phase
         self._entered[phase][key] = self._now()
@@ -40,11 +40,11 @@ class Deadlines(Generic[K, P]):
             del self._entered[phase][key]
 
     def oldest(self, phase: P) -> K | None:
-        """Return what is due first of those in a phase, or None."""
+        """Return the thing that is due first of those in a phase; None if there is none."""
         return next(iter(self._entered[phase]), None)
 
     def overdue(self) -> list[tuple[K, P]]:
-        """Return what is due by now, each with the phase that it was in and is in no longer."""
+        """Return all that are overdue, each with the phase that it was in; they leave it."""
         now, due = self._now(), []
         for phase, entered in self._entered.items():
             for key, since in entered.items():

@@ -1,7 +1,7 @@
 """The listening socket: binds, accepts, wraps in TLS, and hands out Tornado streams.
 
-Tornado's own accept loop raises into the event loop when the process has no file descriptor left, at every
-turn; this one waits for a moment. Its streams say in JSON what Tornado says in a bare status line.
+Where the process has no file descriptor left, Tornado's accept loop raises at every turn of the event loop;
+this one pauses. Where Tornado answers with a bare status line, the streams answer in JSON.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ READ_CHUNK = 16 * 1024
 """Bytes read from a socket at a time; a buffer of this size is made for each read."""
 
 BUFFER = 256 * 1024
-"""Bytes a stream holds that nobody has asked for yet: what a pipelining sender is ahead by."""
+"""Bytes that a stream holds before they are asked for: a pipelining sender may be ahead by so much."""
 
 SEND_BUFFER = 32 * 1024
-"""Bytes of answers that the kernel holds for a sender that does not read: an answer has a few hundred."""
+"""Bytes of answers that the kernel holds for a slow reader: an answer has a few hundred."""
 
 TORNADO_REFUSAL = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 """What HTTP1Connection writes, just before it closes, in answer to what is not HTTP."""
@@ -44,28 +44,29 @@ Refusal = Callable[[], bytes]
 
 
 class SenderStream(iostream.IOStream):
-    """A sender's connection: one complete answer to each request, whatever becomes of the request's rest.
+    """A sender's connection, on which each request gets exactly one complete answer.
 
-    Tornado's bare refusals of what is not HTTP become complete answers, if there was none before.
+    Where Tornado refuses what is not HTTP with a bare status line, a complete answer is written instead; or
+    nothing, if the request has been answered already.
     """
 
     refusal: Refusal
     answered = False
-    """Whether the request that is being read has its answer: what is wrong with its rest gets no other."""
+    """Whether the request that is being read has been answered: a fault in its rest gets no answer."""
 
     _half_closed = False
 
     def write(self, data: bytes | memoryview) -> "asyncio.Future[None]":
-        """Write; instead of Tornado's refusal the complete answer, or nothing after another answer."""
+        """Write, with another text in place of Tornado's refusal."""
         if data != TORNADO_REFUSAL:
             return super().write(data)
         return super().write(b"" if self.answered else self.refusal())
 
     def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
-        """Read; where the sender has ended its side and nobody waits for more, return one empty line.
+        """Read; where the sender has closed its side and nobody waits for more, return one empty line.
 
-        Tornado would take that end for the connection's, and drop the answer that the sender waits for. With
-        the line, which may stand before a request, it looks no further until it waits for the next request.
+        Tornado would close the connection and drop the answer that the sender waits for. An empty line may
+        stand before a request: with it, Tornado reads no further until it waits for the next request.
         """
         count = super().read_from_fd(buf)
         if count != 0 or self.reading():
@@ -80,7 +81,7 @@ class SenderStream(iostream.IOStream):
         """Do nothing: Tornado switches this on and off for each answer, and we leave it on."""
 
     def close(self, exc_info: bool | BaseException | tuple[Any, Any, Any] | None = False) -> None:
-        """Close; with an answer where the headers are over the limit, at which Tornado just closes."""
+        """Close; answer before that if the headers are too large, where Tornado would only close."""
         if isinstance(exc_info, iostream.UnsatisfiableReadError) and not self.closed():
             with contextlib.suppress(OSError):
                 self.write_to_fd(memoryview(self.refusal()))
@@ -113,7 +114,7 @@ class Listener:
         self._watch(self._socket)
 
     def close(self) -> None:
-        """Stop accepting; connections that the kernel has completed are still taken."""
+        """Stop accepting. Connections that the kernel has completed are still accepted."""
         listening, self._socket = self._socket, None
         if listening is None:
             return

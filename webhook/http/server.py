@@ -1,7 +1,7 @@
-"""The public server: connections from the first to the last, and an orderly end.
+"""The public server: owns the connections, bounds their number and their time, and ends in order.
 
-Built on Tornado's HTTP/1.1 connections without its web framework: the framework answers in HTML, logs paths,
-and reads a body before it has looked at whose it is.
+It is built on Tornado's HTTP/1.1 connections without its web framework, which answers in HTML, logs paths,
+and reads a body before the path is checked.
 """
 
 import asyncio
@@ -24,25 +24,28 @@ from webhook.http.tls import Certificate
 __all__ = ["ServerError", "WebhookServer"]
 
 SWEEP_SECONDS = 0.25
-"""Seconds between looks for overdue connections and bodies: by so much may a timeout be late."""
+"""Seconds between two searches for overdue connections and bodies: a timeout may be late by so much."""
 
 CLOSE_SECONDS = 1.0
 """Seconds that closed connections get to end their tasks."""
 
 UNBOUNDED = 1 << 62
-"""For Tornado's own limit of a body: ours is kept by the exchange, which can say why it refuses."""
+"""Switches Tornado's own limit of a body off: the exchange keeps ours, and answers why it refuses."""
 
 log = structlog.get_logger()
 
-# Tornado reports each malformed request, broken TLS handshake and timeout there: anyone can cause them at any
-# rate, and they quote headers, which may be credentials. They are counted as refusals instead.
+# Tornado logs each malformed request, broken TLS handshake and timeout there. Anyone can cause them at any
+# rate, and they quote headers, which may be credentials. The metric of requests counts them instead.
 logging.getLogger("tornado.general").setLevel(logging.ERROR)
 
 
 class Phase(enum.Enum):
-    """What a connection waits for. Where there are too many, one is closed: of the first of these phases
-    that any is in, the one that has been in it longest. One to a known receiver is closed last, and none
-    whose request is being received or worked on."""
+    """What a connection waits for.
+
+    Where there are too many connections, one is closed: that which has been longest in the first phase, in
+    this order, that any is in. So those whose last request was to a receiver are closed last, and none is
+    closed while its request is received or worked on.
+    """
 
     UNREAD = enum.auto()
     """For its sender to read an answer: an honest one does so at once."""
@@ -61,8 +64,8 @@ class Phase(enum.Enum):
 class WebhookServer(httputil.HTTPServerConnectionDelegate):
     """Serves an endpoint on one address.
 
-    Its life: ``start``; ``begin_drain`` (senders are asked to connect anew, which leads them elsewhere);
-    ``stop_accepting``; ``finished``. Each may be called once, in this order; drain may be left out.
+    Call, once each and in this order: ``start``; ``begin_drain``, which may be left out (senders are asked to
+    close their connections, and connect to another replica); ``stop_accepting``; ``finished``.
     """
 
     def __init__(
@@ -86,7 +89,7 @@ class WebhookServer(httputil.HTTPServerConnectionDelegate):
             max_body_size=UNBOUNDED,
         )
         self._connections: dict[HTTP1ServerConnection, Exchange | None] = {}
-        """Each with the request that it waits for or works on."""
+        """Each with its current request, or the next one; None before the first."""
         self._known: set[HTTP1ServerConnection] = set()
         """Those whose last request was to a receiver, with its second factor."""
         self._phases: Deadlines[HTTP1ServerConnection, Phase] = Deadlines(
@@ -135,7 +138,7 @@ class WebhookServer(httputil.HTTPServerConnectionDelegate):
         open_: list[HTTP1ServerConnection] = []
         try:
             answered = await self._endpoint.gate.wait_empty(seconds)
-        finally:  # also where nobody waits any more
+        finally:  # also if this is cancelled
             if self._sweep is not None:
                 self._sweep.cancel()
             self._endpoint.gate.turns.clear()
@@ -190,7 +193,7 @@ class WebhookServer(httputil.HTTPServerConnectionDelegate):
         if connection.stream.writing():
             self._phases.enter(connection, Phase.UNREAD)
         elif complete:
-            self._idle(connection)  # already, though Tornado begins the next request a turn of the loop later
+            self._idle(connection)  # now: Tornado begins the next request one turn of the event loop later
         else:
             self._phases.enter(connection, Phase.REFUSED)
 
@@ -213,12 +216,12 @@ class WebhookServer(httputil.HTTPServerConnectionDelegate):
         self._phases.enter(connection, Phase.KNOWN if connection in self._known else Phase.IDLE)
 
     def _drop(self, connection: HTTP1ServerConnection) -> None:
-        # Now, though Tornado will call on_close a turn of the loop later: the next to be accepted counts.
+        # Tornado will call on_close one turn of the event loop later; the next connection counts before that.
         self.on_close(connection)
         connection.stream.close()
 
     def _swept(self) -> None:
-        self._sweep = self._clock.call_later(SWEEP_SECONDS, self._swept)  # first: whatever happens below
+        self._sweep = self._clock.call_later(SWEEP_SECONDS, self._swept)  # first, in case of a fault below
         for connection, phase in self._phases.overdue():
             exchange = self._connections.get(connection)
             try:

@@ -1,8 +1,8 @@
 """The serving certificate: TLS 1.2 or later, loaded anew when its files change.
 
-Kubernetes updates a mounted Secret by swapping a symbolic link, cert-manager and people write the files one
-after the other: both are seen by looking at the files every other second. New files that can't be used, or
-whose certificate has expired, leave a valid certificate in place and are reported.
+Kubernetes updates a mounted Secret by swapping a symbolic link; cert-manager and people write the files one
+after the other. Checking the files every other second notices both. New files that can't be used, or whose
+certificate has expired, are reported, and the certificate before them stays in use.
 """
 
 import os
@@ -33,8 +33,8 @@ class CertificateError(Exception):
 class Certificate:
     """The certificate and key in two PEM files.
 
-    Raises CertificateError if they can't be used when it is made. ``context`` is what a new connection is to
-    be wrapped with; connections that exist keep theirs.
+    The constructor raises CertificateError if they can't be used. New connections are wrapped with
+    ``context``; existing ones keep theirs.
     """
 
     def __init__(self, cert: str | Path, key: str | Path, *, clock: Clock | None = None) -> None:
@@ -43,32 +43,32 @@ class Certificate:
         self._clock = clock or Clock()
         self._stamp = self._look()
         self._suspect: _Stamp | None = None
-        """Files that could not be used at the last look: reported if the next look finds them unchanged."""
+        """Files that could not be used at the last check: reported if the next check finds them unchanged."""
         self.context: ssl.SSLContext
         self.expires = 0.0
-        """Unix time in seconds at which the certificate being served ends."""
+        """Unix time in seconds at which the certificate in use expires."""
         self.refused = 0
         """How often new files could not be used."""
         self._load()
         if self.expires <= self._clock.time():
-            # There is none to serve instead, and a proxy before us may not look at it.
+            # There is no other one to serve, and a proxy before us may not check it.
             log.error("certificate_expired", expires=_date(self.expires))
 
     async def run(self, poll: float = TLS_POLL_SECONDS) -> None:
-        """Look at the files every ``poll`` seconds until cancelled."""
+        """Check the files every ``poll`` seconds until cancelled."""
         while True:
             await self._clock.sleep(poll)
             self.check()
 
     def check(self) -> None:
-        """Look at the files once, and serve what is new."""
+        """Check the files once, and load them if they have changed."""
         stamp = self._look()
         if stamp == self._stamp:
             return
         try:
             self._load()
         except CertificateError as error:
-            # One of two files may have been written and the other not yet: it is a fault if it stays.
+            # Perhaps only one of the two files has been written yet: it is a fault if it stays so.
             if stamp == self._suspect:
                 self._stamp = stamp
                 log.error("certificate_refused", reason=str(error), serving="the certificate before")
@@ -79,7 +79,7 @@ class Certificate:
         log.info("certificate_reloaded", expires=_date(self.expires))
 
     def _look(self) -> _Stamp:
-        """Return what tells one content of the two files from another, without reading them."""
+        """Return what changes whenever the two files do, without reading them."""
         stamps = []
         for path in (self._cert, self._key):
             try:
@@ -127,10 +127,10 @@ def _read(path: Path) -> bytes:
 
 
 def not_after(pem: bytes) -> float:
-    """Return the Unix time in seconds at which the first certificate in ``pem`` ends.
+    """Return the Unix time in seconds at which the first certificate in ``pem`` expires.
 
-    The standard library returns it of a peer's verified certificate only. Raises CertificateError if there
-    is none.
+    The standard library tells it only of a peer's verified certificate. Raises CertificateError if there is
+    no certificate.
     """
     text = pem.decode("latin-1")
     begin = text.find(ssl.PEM_HEADER)

@@ -1,4 +1,4 @@
-"""The journal's database, synchronously: everything that is SQL. Used by the journal's thread alone."""
+"""The journal's database: reads and writes it synchronously, in the journal's thread."""
 
 import contextlib
 import os
@@ -37,15 +37,16 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 TRIM_ROWS = 500
-"""Finished rows removed at a time for their age: a few hundred KB of write-ahead log."""
+"""Old finished rows removed in one commit: a few hundred KB of write-ahead log."""
 LARGE_ROWS = 20
-"""Finished rows removed at a time when all take too much: only large ones do before they are too many."""
+"""Finished rows removed at a time while the file is full: those must be large ones, or their number would
+have been bounded first."""
 AGE_CHECK_SECONDS = 60.0
-"""Between two looks for finished deliveries that are too old, each of which may read the whole history."""
+"""Between two searches for finished deliveries that are too old: each may read the whole history."""
 SLICE_ROWS = 200
-"""Rows read at a time at start: what is done with them takes a few ms of the event loop."""
+"""Rows read at a time at start: matching them takes a few ms."""
 SLICE_BYTES = 1024 * 1024
-"""Bytes of subjects from which on no more rows are read at a time; one row alone may be larger."""
+"""Bytes of subjects read at a time at start, exceeded by one row at most."""
 
 _subjects = msgspec.json.Decoder(tuple[Subject, ...])
 
@@ -55,19 +56,19 @@ class HistoryLimits:
     """How much is kept."""
 
     finished: int = 100_000
-    """Finished deliveries; at 250 bytes each about 30 MB. The Project with most of them gives way first."""
+    """Finished deliveries, of 250 bytes each about 30 MB. The Project with the most loses its oldest."""
     notices: int = 10_000
-    """Pings, refusals and the like, some 200 bytes each. The Project with most of them gives way first."""
+    """Pings, refusals and the like, some 200 bytes each. The Project with the most loses its oldest."""
     seconds: float = 7 * 24 * 3600.0
     """Age of a finished delivery, from its arrival."""
     bytes: int = 192 * 1024 * 1024
-    """Of the database and of a file moved aside: when they take more, finished deliveries give way. A commit
-    and the write-ahead log come on top: some MB each."""
+    """Of the database and a file moved aside: beyond it, finished deliveries are removed. A commit and the
+    write-ahead log take some MB more."""
     unfinished: int = 128 * 1024 * 1024
     """Bytes of unfinished deliveries, as ``size_of`` counts them: fewer than ``bytes``, so that there
-    is room for them once all else has given way."""
+    is room for them once all others are removed."""
     project: int = 1024 * 1024
-    """Of those, what each Project may have although others take all."""
+    """Of those, what each Project may have although others have used up the rest."""
 
 
 IN_MEMORY = HistoryLimits(finished=10_000, notices=2_000, bytes=64 * 1024 * 1024, unfinished=32 * 1024 * 1024)
@@ -87,8 +88,8 @@ class Resumable(NamedTuple):
 class JournalFile:
     """An open journal.
 
-    A file that turns out to be corrupt, at the opening or later, is moved aside and a new one begun: the
-    alternative is a process that can keep nothing at all.
+    A file that is corrupt, when it is opened or later, is moved aside and a new one begun: else this process
+    could keep nothing at all.
     """
 
     def __init__(self, path: Path | None, limits: HistoryLimits) -> None:
@@ -106,9 +107,9 @@ class JournalFile:
         self.found: Mapping[str, int] = {}
         """Bytes of unfinished deliveries that earlier processes left, by Project."""
         self.identity = secrets.token_hex(16)
-        """Of what is in the file: another one where it had to be begun anew."""
+        """The journal's own id, in the file. A file that is begun anew has another one."""
         self.last_alive: float | None = None
-        """The sign of life that was found at the opening, Unix seconds."""
+        """The last sign of life of an earlier process, Unix seconds."""
         self._last_row = 0
         self._notices = 0
         self._aside = 0
@@ -117,8 +118,8 @@ class JournalFile:
     def open(cls, folder: Path | None, limits: HistoryLimits, now: float) -> Self:
         """Open the journal of a folder, or one in memory.
 
-        A full disk is no reason to fail: the first write tries again. Raises JournalError for a folder that
-        is missing, can't be written, or is in use by another receiver.
+        With a full disk it is opened all the same: the first write tries again. Raises JournalError for a
+        folder that is missing, can't be written, or is in use by another receiver.
         """
         self = cls(folder and folder / schema.FILE_NAME, limits)
         if folder is not None:
@@ -172,10 +173,10 @@ class JournalFile:
         self.finished += finished - gone
 
     def resumable(self, after: int, since: float, now: float) -> list[Resumable]:
-        """Return a slice of what earlier processes left, the oldest first; nothing if that was all.
+        """Return some rows of earlier processes, the oldest first; nothing if there are no more.
 
-        That is, behind row ``after``, all that is unfinished, and the finished ones received at ``since``
-        (Unix time) or later. Raises sqlite3.Error or OSError.
+        Those are, of the rows behind ``after``, the unfinished ones, and those received at ``since`` (Unix
+        time) or later. Raises sqlite3.Error or OSError.
         """
         found: list[Resumable] = []
         left = SLICE_BYTES
@@ -238,14 +239,15 @@ class JournalFile:
         log.error("journal_moved_aside", why=why, error=error, kept_as=kept_as and str(kept_as))
 
     def _trim(self, database: sqlite3.Connection, more: int, noted: int, now: float) -> tuple[int, int]:
-        """Remove the finished deliveries that are too many, and some that are too old; and notices alike.
+        """Remove finished deliveries and notices that are too many, and some that are too old.
 
-        ``more`` and ``noted`` have just been added. Return how many of both were removed.
+        ``more`` deliveries have just been finished and ``noted`` notices added. Return how many of each were
+        removed.
         """
         gone = 0
         limit = self._limits.finished
         while (excess := self.finished + more - gone - limit) > 0 or self._is_full(database):
-            # Some more than needed, since the whole history is read for it.
+            # More than needed, so that it is rarely done: it reads the whole history.
             rows = excess + limit // 20 if excess > 0 else LARGE_ROWS
             largest = database.execute(TRIM_LARGEST, (rows,)).rowcount
             if not largest:

@@ -1,7 +1,7 @@
-"""The history, as people read it: deliveries, and beside them what asked for no refresh.
+"""Reads the history: deliveries, and what came in and asked for no refresh.
 
-The functions take any open database: of a file that another process writes (``reading.ask``), or the running
-receiver's own (``Journal.read``). They only read.
+The functions take an open database: of a file that another process writes (``reading.ask``), or the running
+receiver's own (``Journal.read``).
 """
 
 import math
@@ -54,12 +54,12 @@ class Entry(NamedTuple):
     """Status of the answer; None while it is not known, or where there was none."""
     reason: str | None
     seconds: Annotated[float, msgspec.Meta(ge=-1e11, lt=1e11)] | None
-    """From its arrival until nothing of it was outstanding; None while something is."""
+    """From its arrival to its end; None while something is outstanding."""
     near_misses: NearMisses | None
 
 
 class Query(NamedTuple):
-    """Which rows of the history are wanted, the newest first; None, 0 and empty mean all."""
+    """Selects rows of the history, the newest first; None, 0 and empty select all."""
 
     receiver: str | None = None
     """A whole name."""
@@ -70,7 +70,7 @@ class Query(NamedTuple):
     repository: str | None = None
     """A part of a repository's URL, or all of it, in any case and with or without scheme and user."""
     text: str | None = None
-    """In id, receiver, sender's id, repositories, refs, names or reason, in any case (of ASCII letters)."""
+    """A part of id, receiver, sender's id, repositories, refs, names or reason, in any case (ASCII only)."""
     since: float | None = None
     """Unix time in seconds."""
     before: float | None = None
@@ -80,12 +80,12 @@ class Query(NamedTuple):
 
     @property
     def filtered(self) -> bool:
-        """Whether it asks for less than all there is."""
+        """Whether it selects less than everything."""
         return self != Query(before=self.before, before_id=self.before_id, limit=self.limit)
 
 
 class Summary(msgspec.Struct, rename="camel", frozen=True):
-    """What came to one receiver lately, without what was dispatched anew by hand."""
+    """What came to one receiver lately, without the deliveries of ``again``."""
 
     last_delivery: datetime | None = None
     last_code: int = 0
@@ -98,7 +98,7 @@ class Summary(msgspec.Struct, rename="camel", frozen=True):
     last_event: str = ""
 
     def with_(self, other: "Summary") -> "Summary":
-        """Return both as one."""
+        """Return the summary of what both summarize."""
         last = max(self, other, key=lambda each: each.last_delivery or _LONG_AGO)
         successes = [each.last_success for each in (self, other) if each.last_success is not None]
         answers = dict(Counter(self.answers) + Counter(other.answers))
@@ -114,9 +114,9 @@ _TABLES = {
     " '[]' AS subjects, NULL AS refs, matched, NULL AS names, matched AS persisted, 0 AS rejected, outcome,"
     " code, reason, duration, NULL AS near_misses FROM notice",
 }
-"""The rows of each table, in one form."""
+"""Selects the rows of each table with the same columns."""
 _CAME_IN = f"via NOT IN ('{AGAIN}', '{CATCH_UP}')"
-"""Of somebody else's accord: silence is about those."""
+"""Sent by somebody: not dispatched anew, and no catch-up."""
 _CLAUSES = {
     "since": "received >= :since",
     "until": "received <= :until AND (received < :until OR id < :id)",
@@ -129,28 +129,28 @@ _CLAUSES = {
     "text": "instr(lower(id || ' ' || receiver || ' ' || sender_id || ' ' || subjects || ' '"
     " || ifnull(refs, '') || ' ' || ifnull(names, '') || ' ' || ifnull(reason, '')), :text)",
 }
-"""By parameter, what it asks for."""
+"""By parameter of a query, the condition that it adds."""
 
 
 def entries(database: sqlite3.Connection, query: Query) -> list[Entry]:
-    """Return what a query asks for, the newest first. Raises as SQLite does."""
+    """Return the rows that a query selects, the newest first. Raises sqlite3.Error."""
     statement, wanted = _newest("*", query)
     return [_entry(row) for row in database.execute(statement, wanted)]
 
 
 def repeatable(database: sqlite3.Connection, query: Query) -> list[str]:
-    """Return the ids of what a query asks for and can be dispatched anew; raises as ``entries``.
+    """Return the ids of the rows that a query selects and that can be dispatched anew. Raises sqlite3.Error.
 
-    Without what itself was dispatched anew: twice the same query would dispatch twice as much.
+    Rows that ``again`` made are left out: else the same query would dispatch more each time.
     """
     statement, wanted = _newest("id, received", query, "subjects != '[]'", f"via != '{AGAIN}'")
     return [id_ for id_, _ in database.execute(statement, wanted)]
 
 
 def _newest(columns: str, query: Query, *clauses: str) -> tuple[str, dict[str, object]]:
-    """Return the statement for a query and further clauses, and its parameters.
+    """Return the statement for a query with further conditions, and its parameters.
 
-    The newest of each table are found by its index of times; a union of whole tables would be sorted whole.
+    Each table gives its newest rows by its index; a union of the whole tables would have to be sorted.
     """
     where, wanted = _where(query, *clauses)
     order = "ORDER BY received DESC, id DESC LIMIT :limit"
@@ -159,7 +159,7 @@ def _newest(columns: str, query: Query, *clauses: str) -> tuple[str, dict[str, o
 
 
 def _where(query: Query, *clauses: str) -> tuple[str, dict[str, object]]:
-    """Return the condition of a query and further clauses, and its parameters."""
+    """Return the WHERE clause for a query with further conditions, and its parameters."""
     wanted: dict[str, object] = {
         "since": query.since,
         "until": query.before,
@@ -188,13 +188,13 @@ def entry(database: sqlite3.Connection, id_: str) -> Entry | None:
 def summaries(
     database: sqlite3.Connection, now: float, *, since: float = 0.0, until: float = math.inf
 ) -> dict[str, Summary]:
-    """Return what came lately to each receiver to which anything came, from ``since`` until before ``until``.
+    """Return each receiver's summary of what came from ``since`` until before ``until`` (Unix times).
 
-    Without what was dispatched anew and catch-ups: nobody called the receiver for those.
+    Catch-ups and deliveries of ``again`` are left out: nobody called the receiver for those.
     """
     found: dict[str, Summary] = {}
     for table, refreshed in (("delivery", "persisted > 0"), ("notice", "0")):
-        # All in one statement, since each reads the whole table. What stands beside max() is of its row.
+        # One statement, since each reads the whole table. Columns beside max() are of the newest row.
         for receiver, received, event, outcome, code, success, count in database.execute(
             "SELECT receiver, max(received), event, ifnull(outcome, 'pending'), code,"  # noqa: S608
             f" {refreshed} AS success, sum(received >= ?) FROM {table} WHERE {_CAME_IN}"
@@ -227,6 +227,6 @@ def _entry(row: Sequence[object]) -> Entry:
         missing: object = None if column in ("subjects", "near_misses") else ()
         values[at] = msgspec.json.decode(text) if isinstance(text, str) else missing
     found = msgspec.convert(values, Entry)
-    # An earlier release took less out of URLs before it kept them.
+    # An earlier release kept some credentials in URLs.
     safe = tuple(Subject(kind, without_credentials(url)) for kind, url in found.subjects)
     return found._replace(subjects=safe)

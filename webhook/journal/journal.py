@@ -1,17 +1,16 @@
-"""The journal: every accepted delivery, until it is done, in a file that outlives the process.
+"""The journal keeps accepted deliveries in a file that outlives the process.
 
-What is promised: once the future of ``record`` says True, the delivery is found by the next process on the
-same folder, though this one is killed at any moment. (SQLite, WAL, ``synchronous = NORMAL``: what is
-committed was handed to the operating system, and only a crash of the node can take it back.)
+Its promise: once the future of ``record`` is True, the next process on the same folder finds the delivery,
+even if this process is killed at any moment. (SQLite in WAL mode with ``synchronous = NORMAL`` has handed a
+commit to the operating system; only a crash of the node can lose it.)
 
-``run`` writes, in a thread of its own, so that the event loop never waits for the disk. What was asked for
-while it was busy or at rest becomes one commit, and one call wakes those who wait for it: the cost of a
-delivery falls as their number grows. Rows rest a moment, and outcomes a little longer: the thread takes turns
-with the loop in running Python, so that each commit costs both of them.
+``run`` writes through a thread, so that the event loop never waits for the disk. Rows and outcomes wait a
+moment for others: all that wait are written in one commit. A commit costs about the same for one row as for
+many, and the thread takes the time from the event loop, as only one of them runs Python at a time.
 
-If the journal can't be written, ``record`` says False and ``failing`` is True; each further request is tried
-again, and outcomes are kept until they can be written. A file that is corrupt is moved aside and a new one
-begun; see schema.py for older and newer versions.
+If the journal can't be written, ``record`` gives False and ``failing`` is True. The next request tries again,
+and outcomes are kept until they are written. A corrupt file is moved aside and a new one begun; schema.py
+deals with files of older and newer releases.
 """
 
 import asyncio
@@ -39,23 +38,23 @@ from webhook.outcome import NO_REMARKS, Outcome, Remarks, outcome_of
 __all__ = ["HistoryLimits", "Journal", "JournalError"]
 
 RECORD_SECONDS = 0.05
-"""How long a row waits for others to be written with, and its own outcome; an answer may wait for it."""
+"""How long a row waits for others, and for its own outcome, to share a commit. Answers may wait for it."""
 NOTICE_SECONDS = 1.0
-"""The same for a notice, for which nobody ever waits."""
+"""The same for a notice; nobody waits for those."""
 OUTCOME_SECONDS = 0.2
-"""How long an outcome waits for a row to be written with. One that is lost costs a refresh too many."""
+"""How long an outcome waits for others. If it is lost in a crash, its delivery is refreshed once more."""
 RETRY_SECONDS = 1.0
 """Between attempts to write outcomes while the journal can't be written."""
 IDLE_SECONDS = 60.0
-"""Between commits when nothing happens: the sign of life is written, old deliveries are removed."""
+"""Between commits when nothing happens: they write the sign of life and remove old deliveries."""
 CLOSE_SECONDS = 5.0
-"""How long ``close`` waits for a disk that hangs."""
+"""How long ``close`` waits for the disk."""
 REPORT_SECONDS = 60.0
-"""Between two log lines about one trouble."""
+"""Between two log lines with the same event."""
 COMMIT_BYTES = 8 * 1024 * 1024
-"""Of subjects in one commit: the write-ahead log must hold all of it."""
+"""Subjects in one commit: the write-ahead log must hold all of it."""
 RESUMED_BYTES = 16 * 1024 * 1024
-"""Of deliveries resumed and not finished, as ``size_of`` counts them: the rest waits on the disk."""
+"""Resumed deliveries that are not finished, as ``size_of`` counts them: the rest waits on the disk."""
 
 log = structlog.get_logger()
 
@@ -72,9 +71,9 @@ class _Commit(NamedTuple):
 
 
 class Journal:
-    """Deliveries and their outcome. Its methods belong to the event loop, and none but ``close`` waits.
+    """Deliveries and their outcomes. Call its methods on the event loop only.
 
-    Requests take effect in order. A Project's unfinished deliveries may take what others leave free.
+    Rows and outcomes are written in the order in which they are handed in.
     """
 
     def __init__(self, file: JournalFile, thread: DaemonThread, limits: HistoryLimits, clock: Clock) -> None:
@@ -95,9 +94,9 @@ class Journal:
         self._unfinished = Unfinished(most=limits.unfinished, each=limits.project)
         for project, size in file.found.items():
             self._unfinished.hold(project, size)
-        self.identity = file.identity  # tells this journal from every other
+        self.identity = file.identity
         self._reported: dict[str, float] = {}
-        """When (monotonic seconds) a trouble was last logged."""
+        """By event, when (monotonic seconds) it was last logged."""
         self.failures = 0
         """How often writing has failed."""
         self.last_error: str | None = None
@@ -139,19 +138,17 @@ class Journal:
         return self.last_error is not None
 
     async def run(self) -> None:
-        """Write what is asked for, until cancelled. Raises only what is no fault of the disk."""
+        """Write what is handed in, until cancelled. Raises only errors that are not the disk's."""
         while True:
             self._write_within(IDLE_SECONDS)
             await self._wake.wait()
             self._wake.clear()
             self._due = math.inf
-            if (
-                not self._closing
-            ):  # else ``close`` writes: an attempt beside it would hide outcomes that it counts
+            if not self._closing:  # else ``close`` writes, and counts the outcomes that could not be written
                 await self._commit()
 
     def record(self, arrival: Arrival, matched: int, names: Sequence[str] = ()) -> "asyncio.Future[bool]":
-        """Keep a delivery; the result says whether it is committed, and is never an exception."""
+        """Keep a delivery; the future says whether it is committed, and never has an exception."""
         committed: asyncio.Future[bool] = self._loop.create_future()
         row, project = row_of(arrival, matched, names), project_of(arrival.receiver)
         size = size_of(row)
@@ -176,12 +173,12 @@ class Journal:
         seconds: float,
         remarks: Remarks = NO_REMARKS,
     ) -> None:
-        """Note that nothing is outstanding. Written later if it can't be now; not for a superseded one."""
+        """Note how a delivery ended. Kept and tried again if it can't be written now."""
         outcome = outcome_of(matched, persisted, rejected)
         self._end(End(delivery, outcome.value, persisted, rejected, seconds, matched), remarks)
 
     def supersede(self, delivery: str, by: Sequence[str], remarks: Remarks = NO_REMARKS) -> None:
-        """Note that others carry what was outstanding. No effect unless each of them has a row."""
+        """Note that other deliveries took over what was outstanding. No effect unless each has a row."""
         self._end(End(delivery, Outcome.SUPERSEDED.value, superseded_by=list_of(by)), remarks)
 
     def note(
@@ -194,7 +191,7 @@ class Journal:
         matched: int = 0,
         seconds: float | None = None,
     ) -> None:
-        """Have the history show what has no row of its own. Promises nothing, waits for nothing."""
+        """Add to the history what is no delivery. It may be dropped, and nobody waits for it."""
         notice = notice_of(arrival, outcome, code, reason, matched, seconds)
         if not self._closing and self._notices.add(notice):
             self._write_within(NOTICE_SECONDS)
@@ -204,11 +201,11 @@ class Journal:
         self._alive = seconds
 
     async def to_resume(self, window: float) -> AsyncIterator[tuple[Arrival, bool]]:
-        """Yield what earlier processes left to be matched again, the oldest first, a slice at a time.
+        """Yield the deliveries of earlier processes that are to be matched again, the oldest first.
 
-        Each with whether it is unfinished; the finished ones came later than ``window`` seconds before the
-        last sign of life. Waits while too much of what it yielded is unfinished. Ends, and logs why, if the
-        journal can't be read.
+        Each comes with whether it is unfinished. Finished ones are included if they came after ``window``
+        seconds before the last sign of life. Pauses while more than ``RESUMED_BYTES`` of what it yielded are
+        unfinished. If the journal can't be read, it logs why and ends.
         """
         now, alive = self._clock.time(), self._file.last_alive
         since = min(alive, now) - window if alive is not None else 0.0
@@ -218,7 +215,7 @@ class Journal:
                 found = await self.read(lambda _: self._file.resumable(after, since, now))  # noqa: B023
             except (sqlite3.Error, OSError, msgspec.MsgspecError) as error:
                 log.error("journal_not_readable", error=" ".join(str(error).split()))
-                return  # a receiver that can't look back must still look ahead
+                return  # new events must be served all the same
             if not found:
                 return
             after = found[-1].seq
@@ -226,7 +223,7 @@ class Journal:
                 if owed:
                     self._unfinished.resume(arrival.id, project_of(arrival.receiver), size)
                 yield arrival, owed
-                await asyncio.sleep(0)  # others' turn: an earlier release kept deliveries of many subjects
+                await asyncio.sleep(0)  # one of an earlier release may have very many subjects
             await self._unfinished.resumed_below(RESUMED_BYTES)
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
@@ -264,11 +261,11 @@ class Journal:
             self._timer = self._clock.call_later(seconds, self._wake.set)
 
     async def _commit(self) -> None:
-        """Write what is queued; or, if an earlier call was cancelled meanwhile, see its commit to the end."""
+        """Write what is queued; if an earlier call was cancelled while it waited, finish its commit first."""
         commit = self._writing = self._writing or self._begin()
-        await asyncio.wait((commit.result,))  # which is not cancelled if this is
+        await asyncio.wait((commit.result,))  # being cancelled here does not cancel the commit
         if self._writing is not commit:
-            return  # another call, which waited beside this one, has seen to it
+            return  # another call waited for the same commit, and has dealt with it
         self._writing = None
         error = commit.result.exception()
         for _, committed in commit.rows:

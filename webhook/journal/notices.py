@@ -1,4 +1,4 @@
-"""Notices that wait for a commit: bounded, so that a flood of pings or refusals costs next to nothing."""
+"""Notices that wait for a commit: bounded, so that a flood of pings or refusals costs little."""
 
 from collections import Counter
 
@@ -6,13 +6,13 @@ from webhook.gate import project_of
 from webhook.journal.statements import Notice
 
 MOST = 500
-"""Notices that wait for a commit. What comes beyond that is not kept."""
+"""Notices that wait for a commit; further ones are dropped."""
 EACH = 100
-"""Of those, what one Project may have: the others find room."""
+"""Those of one Project, so that others find room."""
 
 
 class NoticeQueue:
-    """Collects notices until they are taken. They promise nothing: what does not fit is dropped."""
+    """Collects notices until they are taken."""
 
     def __init__(self) -> None:
         self._waiting: list[Notice] = []

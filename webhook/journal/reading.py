@@ -1,6 +1,6 @@
-"""Reads a journal's file: beside a running receiver, after a crash, and where nothing can be written.
+"""Opens a journal's file for reading: beside a running receiver, after a crash, or on a read-only disk.
 
-A file that is no journal, or a hostile one, is one line of error; nothing is created or changed.
+A file that is no journal, or a hostile one, gives an error of one line. Nothing is created or changed.
 """
 
 import contextlib
@@ -21,15 +21,15 @@ from webhook.journal.schema import FILE_NAME, MIGRATIONS
 T = TypeVar("T")
 
 BUSY_SECONDS = 5.0
-"""How long to wait for a receiver that is just recovering its file after a crash."""
+"""How long to wait for a receiver that is recovering its file after a crash."""
 READ_SECONDS = 30.0
 """How long one query may take: a full journal takes one or two."""
 PROGRESS_STEPS = 20_000
-"""Steps of SQLite between two looks at the time: a millisecond."""
+"""Steps of SQLite after which the time is checked: about a millisecond."""
 LONGEST_VALUE = 16 * 1024 * 1024
-"""Bytes of one value: a delivery's subjects are as long as the body of a request at the most."""
+"""Bytes of one value: a delivery's subjects are no longer than a request's body."""
 UNREADABLE = (sqlite3.Error, OSError, msgspec.MsgspecError, RecursionError)
-"""What reading raises."""
+"""What a query of the history may raise."""
 
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://(?:[^/@]*@)?")
 _FIRST_VERSION = """
@@ -38,7 +38,7 @@ CREATE TEMP VIEW delivery AS SELECT *, 'http' AS via, NULL AS refs, NULL AS name
 CREATE TEMP TABLE notice (id, received, receiver, source, event, sender_id, via, outcome, code, reason,
     matched, duration);
 """
-"""Has a file that no receiver of this release has opened yet look like one of today."""
+"""Gives a file of schema version 1, which no receiver of this release has migrated, today's columns."""
 
 
 class HistoryError(Exception):
@@ -46,7 +46,7 @@ class HistoryError(Exception):
 
 
 def ask(folder: Path, question: Callable[[sqlite3.Connection], T], seconds: float | None = None) -> T:
-    """Return what ``question`` finds in a folder's journal, within so many seconds. Raises HistoryError."""
+    """Return what ``question`` finds in the journal of a folder, within ``seconds``. Raises HistoryError."""
     path = folder / FILE_NAME
     seconds = READ_SECONDS if seconds is None else seconds
     try:
@@ -62,7 +62,7 @@ def ask(folder: Path, question: Callable[[sqlite3.Connection], T], seconds: floa
 
 
 def bare(url: str) -> str:
-    """Return what is compared of a URL: no scheme, no user, no trailing ``/`` or ``.git``, in lower case."""
+    """Return a URL in lower case without scheme, user, trailing ``/`` and ``.git``, for comparison."""
     return _SCHEME.sub("", url.strip().lower()).rstrip("/").removesuffix(".git")
 
 
@@ -73,7 +73,7 @@ def when(seconds: float) -> str:
 
 
 def _require_files(path: Path) -> None:
-    """Raise HistoryError or OSError unless there is a journal; a FIFO, say, would be waited for."""
+    """Raise HistoryError or OSError unless there are the files of a journal; opening a FIFO would hang."""
     try:
         is_folder = stat.S_ISDIR(path.parent.stat().st_mode)  # is_dir() hides errors since Python 3.14
     except (FileNotFoundError, NotADirectoryError):
@@ -96,7 +96,7 @@ def _open(path: Path, seconds: float) -> sqlite3.Connection:
     try:
         return _connect(f"{location}?mode=ro", seconds)
     except sqlite3.OperationalError:
-        # Where no file may be created, the write-ahead log's index can't be; without a log none is needed.
+        # SQLite can't create the write-ahead log's index on a read-only disk; without a log it needs none.
         wal = path.with_name(path.name + "-wal")
         if wal.exists() and wal.stat().st_size:
             raise

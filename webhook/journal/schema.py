@@ -1,8 +1,8 @@
-"""The journal's database file: its schema, its versions, and how it is opened or put aside.
+"""The journal's database file: its schema and versions, how it is opened, and how it is moved aside.
 
 ``PRAGMA user_version`` holds the schema's version. An older file is migrated. A newer one (somebody went back
-to an older release) is moved aside like a corrupt one, so that going back works; what it held unfinished
-is not refreshed by this process, and the log says so.
+to an older release) is moved aside like a corrupt one, so that going back works. This process does not
+refresh what it held unfinished, and the log says so.
 """
 
 import datetime
@@ -18,7 +18,7 @@ LOCK_NAME = "deliveries.lock"
 
 MIGRATIONS = (
     # Version 1. ``seq`` is the order of arrival: rows are appended, and the oldest are found first. The few
-    # unfinished rows have no index of their own: they are looked for once, at start. A missing outcome is
+    # unfinished rows have no index of their own, since they are searched only at start. A missing outcome is
     # Outcome.PENDING. ``tried`` is Event Grid's count of earlier attempts.
     """
     CREATE TABLE delivery (
@@ -68,7 +68,7 @@ MIGRATIONS = (
     );
     CREATE INDEX notice_received ON notice (received);
     """,
-    # Version 3. Tells this journal from every other: whether a process has found an earlier one's.
+    # Version 3. The journal's own id: shows whether a process has found the journal of an earlier one.
     """
     CREATE TABLE identity (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL);
     INSERT INTO identity VALUES (1, lower(hex(randomblob(16))));
@@ -79,12 +79,12 @@ MIGRATIONS = (
 WAL_PAGES = 1000
 """Pages (4 MiB) after which the write-ahead log is copied into the database; SQLite's default."""
 WAL_BYTES = 8 * 1024 * 1024
-"""What is left of the write-ahead log's file after that, however long it had grown."""
+"""To which the write-ahead log's file is cut after that."""
 BUSY_SECONDS = 10.0
-"""How long a write waits for another process's: nobody but a person with a SQLite shell takes that lock."""
+"""How long a write waits for another process: only a person with a SQLite shell takes that lock."""
 
 LOCK_SECONDS = 10.0
-"""How long to wait for another receiver to leave the folder: a Pod deleted by force may still be ending."""
+"""How long to wait until another receiver leaves the folder: a Pod deleted by force may still be ending."""
 LOCK_POLL_SECONDS = 0.1
 
 CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -99,7 +99,7 @@ class NewerSchemaError(Exception):
 
 
 def primary_code(error: sqlite3.Error) -> int:
-    """Return SQLite's primary result code, or 0 for an error of the Python module's own."""
+    """Return SQLite's primary result code; 0 for an error of Python's sqlite3 module."""
     return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
@@ -149,14 +149,14 @@ def connect(path: Path | None) -> sqlite3.Connection:
 def move_aside(path: Path, why: str, now: float, max_bytes: int) -> Path | None:
     """Rename the file and its companions to ``<name>.<why>-<UTC time>``; return the new path.
 
-    The one that was moved aside before is deleted. So is this one, and None returned, if it is larger than
-    ``max_bytes``. Raises OSError.
+    A file that was moved aside before is deleted. If the file is larger than ``max_bytes`` it is deleted
+    too, and None returned. Raises OSError.
     """
     for earlier in _moved_aside(path):
         earlier.unlink()
     stamp = datetime.datetime.fromtimestamp(now, datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
     target = path.with_name(f"{path.name}.{why}-{stamp}")
-    # The database last: if the process dies in between, the rest is done by the next.
+    # The database last: if the process dies in between, the next one does the rest.
     sources = [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "")]
     sources = [source for source in sources if source.exists()]
     keep = sum(source.stat().st_size for source in sources) <= max_bytes
@@ -169,7 +169,7 @@ def move_aside(path: Path, why: str, now: float, max_bytes: int) -> Path | None:
 
 
 def moved_aside_bytes(path: Path | None) -> int:
-    """Return how much the files take that were moved aside; 0 for no path. Raises OSError."""
+    """Return the size in bytes of the files that were moved aside; 0 for no path. Raises OSError."""
     return sum(file.stat().st_size for file in _moved_aside(path)) if path is not None else 0
 
 

@@ -1,4 +1,4 @@
-"""The journal's statements, and the rows that are their parameters."""
+"""The journal's SQL statements, and the rows that are their parameters."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,7 +16,7 @@ TEXT = 300
 
 
 class Row(NamedTuple):
-    """A delivery, once understood; its fields are the columns that ``RECORD`` fills."""
+    """A delivery; its fields are the columns that ``RECORD`` fills."""
 
     id: str
     received: float
@@ -64,7 +64,7 @@ class End(NamedTuple):
     matched: int | None = None
     """None leaves it as it was recorded."""
     superseded_by: str | None = None
-    """Ids of the deliveries that carry what was outstanding, a JSON list."""
+    """Ids of the deliveries that took over what was outstanding, a JSON list."""
     code: int | None = None
     """Status of the answer; None leaves it as it was, as in the three below."""
     reason: str | None = None
@@ -77,7 +77,7 @@ RECORD = (
     f"INSERT INTO delivery ({', '.join(Row._fields)})"  # noqa: S608
     f" VALUES ({', '.join('?' * len(Row._fields))}) ON CONFLICT DO NOTHING"
 )
-FINISH = (  # a superseded one only once all that carry it have a row
+FINISH = (  # a superseded delivery is finished only if all its carriers have rows
     "UPDATE delivery SET outcome = ?2, persisted = ?3, rejected = ?4, duration = ?5,"
     " matched = ifnull(?6, matched), superseded_by = ?7, code = ifnull(?8, code),"
     " reason = ifnull(?9, reason), near_misses = ifnull(?10, near_misses), names = ifnull(?11, names)"
@@ -92,7 +92,7 @@ ALIVE = "INSERT INTO sign_of_life VALUES (1, ?) ON CONFLICT DO UPDATE SET time =
 
 PROJECT = "substr(receiver, 1, instr(receiver, '/') - 1)"
 SUBJECT_BYTES = 1024
-"""What one subject takes beside its text while its delivery is unfinished."""
+"""Bytes that one subject takes in memory beside its text while its delivery is unfinished."""
 SIZE = (  # what ``size_of`` returns
     "length(CAST(subjects AS BLOB))"
     f" + {SUBJECT_BYTES} * (length(subjects) - length(replace(subjects, '[', '')))"
@@ -108,7 +108,7 @@ TRIM_OLD = (
     "DELETE FROM delivery WHERE seq IN"
     " (SELECT seq FROM delivery WHERE outcome IS NOT NULL AND received < ? ORDER BY seq LIMIT ?)"
 )
-TRIM_LARGEST = (  # the oldest of the Project whose finished deliveries take most: no other pays for its flood
+TRIM_LARGEST = (  # the oldest of the Project whose finished deliveries take most: others keep theirs
     "DELETE FROM delivery WHERE seq IN"  # noqa: S608
     f" (SELECT seq FROM delivery WHERE outcome IS NOT NULL AND {PROJECT} ="
     f" (SELECT {PROJECT} FROM delivery WHERE outcome IS NOT NULL GROUP BY 1"
@@ -170,7 +170,7 @@ def notice_of(
     matched: int = 0,
     seconds: float | None = None,
 ) -> Notice:
-    """Return the notice of what came in, cut likewise."""
+    """Return the notice of an arrival that asks for no refresh, with texts cut to ``TEXT``."""
     return Notice(
         arrival.id,
         arrival.received,
@@ -188,12 +188,12 @@ def notice_of(
 
 
 def size_of(row: Row) -> int:
-    """Return how many bytes an unfinished delivery counts for; its memory is a few times that."""
+    """Return the bytes that an unfinished delivery counts for; in memory it takes a few times as many."""
     text = row.subjects
     subjects = len(text if text.isascii() else text.encode()) + SUBJECT_BYTES * text.count("[")
     return subjects + len((row.names or "").encode())
 
 
 def _storable(text: str) -> str:
-    """Return a sender's text without what UTF-8 can't hold: one row must not fail those beside it."""
+    """Return a sender's text without what UTF-8 can't hold, which would fail the whole commit."""
     return text if text.isascii() else text.encode(errors="replace").decode()

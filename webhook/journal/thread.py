@@ -1,4 +1,4 @@
-"""An executor with one daemon thread: a disk that hangs must not keep the process from ending."""
+"""An executor with one daemon thread, so that the process can end although a disk hangs."""
 
 import functools
 import queue
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class DaemonThread(Executor):
-    """Runs calls one after another. (The interpreter would wait for a ThreadPoolExecutor's thread to end.)"""
+    """Runs calls one after another. (At its end the interpreter waits for a ThreadPoolExecutor's threads.)"""
 
     def __init__(self, name: str) -> None:
         self._calls: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()

@@ -1,11 +1,11 @@
-"""The account of unfinished deliveries, by Project: so that one can't take the room of others."""
+"""Counts unfinished deliveries by Project, so that one Project can't use up the room of others."""
 
 import asyncio
 from collections import Counter
 
 
 class Unfinished:
-    """Sizes in bytes of the deliveries that are queued, or on the disk, and not finished."""
+    """The sizes in bytes of the deliveries that are not finished, queued or on the disk."""
 
     def __init__(self, *, most: int, each: int) -> None:
         self._most = most
@@ -18,7 +18,7 @@ class Unfinished:
         self._resumed_ended = asyncio.Event()
 
     def fits(self, project: str, size: int) -> bool:
-        """Whether a Project may have so much more: up to ``each`` in any case, else what all leave free."""
+        """Return whether a Project may have ``size`` more: up to ``each`` always, beyond it what is free."""
         held = self._held[project] + size
         return held <= self._each or held + self._total <= self._most
 
@@ -33,12 +33,12 @@ class Unfinished:
         self._deliveries[delivery] = project, size, False
 
     def resume(self, delivery: str, project: str, size: int) -> None:
-        """Name a delivery that was counted by ``hold``."""
+        """Note the id of a delivery that ``hold`` has counted."""
         self._deliveries[delivery] = project, size, True
         self._resumed += size
 
     def end(self, delivery: str) -> bool:
-        """Count a delivery no more; return whether it was counted."""
+        """Stop counting a delivery; return whether it was counted."""
         found = self._deliveries.pop(delivery, None)
         if found is None:
             return False
@@ -52,7 +52,7 @@ class Unfinished:
         return True
 
     async def resumed_below(self, size: int) -> None:
-        """Return when the resumed deliveries that have not ended take no more than ``size``."""
+        """Wait until the resumed deliveries that have not ended take no more than ``size``."""
         while self._resumed > size:
             self._resumed_ended.clear()
             await self._resumed_ended.wait()
