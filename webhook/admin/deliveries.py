@@ -1,4 +1,4 @@
-"""Deliveries as the page and ``/api`` show them."""
+"""Deliveries, as the page and ``/api`` show them."""
 
 from datetime import datetime
 
@@ -22,7 +22,7 @@ class Target(msgspec.Struct, rename="camel", frozen=True):
 
 
 class NearMiss(msgspec.Struct, rename="camel", frozen=True):
-    """An object that it nearly matched."""
+    """An object that a delivery nearly matched."""
 
     why: str
     """In a few words."""
@@ -37,7 +37,7 @@ class Delivery(msgspec.Struct, rename="camel", frozen=True):
     id: str
     received: datetime
     unix: float
-    """The same in Unix seconds, not rounded: by this and the id deliveries are in order."""
+    """The same in Unix seconds, not rounded: deliveries are sorted by this and the id."""
     receiver: str
     source: str
     event: str
@@ -59,12 +59,12 @@ class Delivery(msgspec.Struct, rename="camel", frozen=True):
     refreshed: int = 0
     rejected: int = 0
     seconds: float | None = None
-    """From its arrival until nothing of it was outstanding."""
+    """From its arrival to its end; None while something is outstanding."""
     targets: tuple[Target, ...] = ()
     targets_now: bool = False
-    """Whether they are what it would match now, since what it matched is not kept."""
+    """Whether ``targets`` are what it would match now, since what it matched was not kept."""
     near_misses: tuple[NearMiss, ...] = ()
     near_note: str = ""
-    """Why there was no look for near misses, or none to the end."""
+    """Why there was no search for near misses, or why it was not finished."""
     replica: str = ""
-    """Which replica received it."""
+    """The replica that received it."""

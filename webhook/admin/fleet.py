@@ -1,4 +1,4 @@
-"""All replicas as one: this one's reports and its peers', merged."""
+"""Merges this replica's reports with those of its peers."""
 
 import asyncio
 import functools
@@ -28,20 +28,20 @@ WORST = ("faulty", "pending", "served")
 
 
 class ReceiverRow(NamedTuple):
-    """A receiver, as all replicas together see it."""
+    """A receiver, merged from the reports of all replicas."""
 
     name: str
     state: str
-    """The worst of them."""
+    """The worst that a replica reports."""
     problem: str
     second_factor: str
     differs: Sequence[str]
-    """Where replicas see different states: each with its own."""
+    """Each replica with its state, where they differ; else empty."""
     summary: Summary
 
     @property
     def rank(self) -> tuple[int, bool, str]:
-        """Sorts what needs a person first."""
+        """Sort key: what needs a person comes first."""
         place = WORST.index(self.state) if self.state in WORST else 0
         return place, not self.problem, self.name
 
@@ -51,7 +51,7 @@ class All(NamedTuple):
 
     replicas: Sequence[Overview]
     receivers: Sequence[ReceiverRow]
-    """What needs a person first, then by name."""
+    """Those that need a person come first, the rest is sorted by name."""
     latest: Sequence[Delivery]
     troubles: Sequence[Trouble]
 
@@ -119,14 +119,14 @@ class Fleet:
 def fleet(
     program: Program, history: JournalHistory, peers: tuple[str, int] | None, *, clock: Clock, version: str
 ) -> Fleet:
-    """Return this replica and its peers, the former under the name of its machine: the Pod's."""
+    """Return this replica, named after its Pod (the host's name), with its peers."""
     instance = secrets.token_hex(8)
     reporter = Reporter(program, history, clock, instance, socket.gethostname(), version)
     return Fleet(reporter, Peers(Address(*peers) if peers is not None else None, instance))
 
 
 def query_string(query: Query) -> str:
-    """Return a query as it stands in URLs, without what is empty."""
+    """Return a query as the query string of a URL, without what is empty."""
     return urlencode({key: str(value) for key, value in query._asdict().items() if value}, errors="replace")
 
 

@@ -1,4 +1,4 @@
-"""What every handler of the admin port has in common: GET and HEAD, and errors as one line."""
+"""The base of every handler of the admin port: GET and HEAD, JSON, and errors of one line."""
 
 import traceback
 from http import HTTPStatus
@@ -11,7 +11,7 @@ from tornado import web
 log = structlog.get_logger()
 
 SAFE = {
-    # Nothing but our own style sheet and icon: no script, no frame, no form that leads elsewhere.
+    # Only our own style sheet and icon: no script, no frame, no form that leads elsewhere.
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self';"
     " base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -30,7 +30,7 @@ class Handler(web.RequestHandler):
     SUPPORTED_METHODS = ("GET", "HEAD")
 
     def set_default_headers(self) -> None:
-        """Set what every answer has."""
+        """Set the headers of every answer."""
         self.clear_header("Server")
         self.set_header("Content-Type", "application/json")
         for name, value in SAFE.items():
@@ -42,7 +42,7 @@ class Handler(web.RequestHandler):
         self.finish(msgspec.json.encode(body))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Answer a refusal or a fault."""
+        """Answer a request that is refused or failed."""
         if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             self.set_header("Allow", "GET, HEAD")
         self.refuse(status_code, _line(status_code, kwargs.get("exc_info")))
@@ -52,13 +52,13 @@ class Handler(web.RequestHandler):
         self.answer(code, {"error": line})
 
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
-        """Log a fault; a refusal is no fault."""
+        """Log a fault of our own; a refused request is none."""
         if not isinstance(value, web.HTTPError):
             frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(tb)[-5:]]
             log.error("admin_request_failed", error=repr(value), where=frames)
 
     def head(self, *args: str) -> Any:
-        """Answer as to GET; Tornado leaves the body out."""
+        """Answer as for GET; Tornado leaves the body out."""
         return self.get(*args)
 
     def get(self, *args: str) -> Any:
@@ -67,7 +67,7 @@ class Handler(web.RequestHandler):
 
 
 class Unknown(Handler):
-    """Any path that is none."""
+    """Any other path."""
 
     def get(self, *args: str) -> None:
         """Answer 404."""

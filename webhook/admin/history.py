@@ -1,6 +1,6 @@
-"""The history as the page reads it: from the journal's file, on a connection and in a thread of its own.
+"""Reads the history for the page: from the journal's file, through its own connection and thread.
 
-A journal in memory has one connection only: it is read between two commits, and holds less.
+A journal in memory has one connection only, and holds less: it is read between two commits.
 """
 
 import asyncio
@@ -21,17 +21,17 @@ from webhook.journal.thread import DaemonThread
 from webhook.outcome import NearMisses
 
 READ_SECONDS = 0.9
-"""How long one query may take: a peer's page waits for a second."""
+"""How long one query may take: another replica's page waits for a second."""
 YOUNG_SECONDS = 300.0
-"""Age of a delivery from which on its outcome rarely changes."""
+"""Age of a delivery after which its outcome rarely changes."""
 OLD_SECONDS = 600.0
-"""How long a summary of older ones is used: the last 24 hours may be as much longer."""
+"""How long a summary of older deliveries is used again; "the last 24 hours" may be longer by so much."""
 
 T = TypeVar("T")
 
 
 class JournalHistory:
-    """Reads what came in, off the event loop; every method raises HistoryError, in one line."""
+    """Reads the history without blocking the event loop. Every method raises HistoryError, of one line."""
 
     def __init__(self, journal: Journal, folder: Path | None) -> None:
         """``folder`` is the journal's; None for one in memory."""
@@ -39,7 +39,7 @@ class JournalHistory:
         self._folder = folder
         self._thread = DaemonThread("history")
         self._old: Mapping[str, Summary] = {}
-        """What came before ``_old_until``, as it was read at ``_old_at`` (Unix seconds)."""
+        """Summaries of what came before ``_old_until``, read at ``_old_at`` (Unix seconds)."""
         self._old_at = self._old_until = -math.inf
 
     async def deliveries(self, query: Query) -> Sequence[Delivery]:
@@ -54,8 +54,8 @@ class JournalHistory:
     async def summaries(self, now: datetime) -> Mapping[str, Summary]:
         """Return each receiver's summary, its answers those of the 24 hours before ``now``.
 
-        What is older than ``YOUNG_SECONDS`` is read now and then only, and used longer if it can't be read: a
-        full history takes a tenth of a second of processor time, on a busy machine more than a page may wait.
+        Deliveries older than ``YOUNG_SECONDS`` are summarized every ``OLD_SECONDS`` only, or later if they
+        can't be read: a full history takes a tenth of a second, on a busy machine longer than a page waits.
         """
         at = now.timestamp()
         if not 0 <= at - self._old_at < OLD_SECONDS:

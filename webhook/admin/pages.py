@@ -37,7 +37,7 @@ class Page(Handler):
     """One HTML page."""
 
     def initialize(self, fleet: Fleet, places: asyncio.Semaphore) -> None:
-        """Take what all pages share."""
+        """Store what all pages share."""
         self.fleet = fleet
         self.places = places
 
@@ -51,7 +51,7 @@ class Page(Handler):
         raise NotImplementedError
 
     def render_page(self, name: str, **shown: Any) -> None:
-        """Fill a template in."""
+        """Answer with a template, filled in."""
         self.set_header("Content-Type", "text/html; charset=utf-8")
         # Relative links, so that the page works below any path, such as kubectl proxy's.
         depth = self.request.path.count("/") - 1
@@ -75,7 +75,7 @@ class OverviewPage(Page):
         wanted, state = queries.text(self, "q"), queries.text(self, "state")
         number = queries.number(self, "page", 1, MOST_PAGES)
         seen = await self.fleet.overview(LATEST)
-        await asyncio.sleep(0)  # 1,000 receivers take milliseconds to merge, and the page some more
+        await asyncio.sleep(0)  # merging 1,000 receivers took milliseconds, and the page takes some more
         rows = _filtered(seen.receivers, wanted, state)
         pages = max(1, -(-len(rows) // RECEIVERS))
         number = min(number, pages)
@@ -151,7 +151,7 @@ class File(Handler):
 
 
 def routes(fleet: Fleet) -> list[tuple[str, type[Handler], dict[str, Any]]]:
-    """Return the pages' paths. Compiles the templates: 15 ms that the first reader's page would take."""
+    """Return the pages' paths. Compiles the templates, so that the first page does not take 15 ms longer."""
     for path in FOLDER.glob("*.html"):
         _templates.load(path.name)
     wired = {"fleet": fleet, "places": asyncio.Semaphore(AT_ONCE)}

@@ -1,7 +1,7 @@
-"""The other replicas: found by name, asked for their JSON, and named where they give none.
+"""Asks the other replicas, found by a DNS name, for their JSON.
 
-A peer is not trusted to answer: whatever it does costs the page no more than ``PEER_SECONDS`` and
-``PEER_BYTES``, and is one line.
+A peer may be broken: whatever it does costs at most ``PEER_SECONDS`` and ``PEER_BYTES``, and gives one
+line of error.
 """
 
 import asyncio
@@ -16,17 +16,17 @@ from yarl import URL
 from webhook.admin.reports import Report
 
 PEER_SECONDS = 1.0
-"""Until a peer must have answered, the look-up of its address included: the page waits no longer."""
+"""Within which a peer must answer, the look-up of its address included."""
 PEER_BYTES = 8 * 1024 * 1024
-"""Of one answer: 1,000 receivers take 0.3 MB."""
+"""Largest answer: 1,000 receivers take 0.3 MB."""
 MOST_PEERS = 32
-"""Replicas on one page. Two are usual; each holds all caches, so that nobody runs a hundred."""
+"""Most replicas that are asked. Two are usual."""
 
 R = TypeVar("R", bound=Report)
 
 
 class Address(NamedTuple):
-    """A name and port behind which all replicas are."""
+    """A host name that resolves to all replicas, or an address, and a port."""
 
     host: str
     port: int
@@ -36,34 +36,34 @@ class Address(NamedTuple):
 
 
 class Trouble(NamedTuple):
-    """A peer that can't be shown."""
+    """A peer whose report is missing, and why."""
 
     peer: str
     why: str
 
 
 class Replies(NamedTuple, Generic[R]):
-    """What the peers said; the troubles are of those that said nothing of use."""
+    """The reports of the peers that answered, and a line for each that did not."""
 
     answers: Sequence[R]
     troubles: Sequence[Trouble]
 
 
 class Peers:
-    """Asks all replicas behind an address but this one, all at the same time."""
+    """Asks all replicas behind an address, but this one, at the same time."""
 
     def __init__(self, address: Address | None, instance: str) -> None:
-        """``instance`` is what this process calls itself in its answers: unlike any other's."""
+        """``instance`` is the unique id of this process in its own answers."""
         self._address = address
         self._instance = instance
         self._own: set[str] = set()
-        """Addresses at which this process was found to answer."""
+        """Addresses at which this process itself answered."""
         self._session: aiohttp.ClientSession | None = None
 
     async def ask(self, path: str, kind: type[R]) -> Replies[R]:
-        """Return each replica's answer to ``GET /api/{path}``, in the order of their addresses.
+        """Return each peer's answer to ``GET /api/{path}``, in the order of their addresses.
 
-        Not found (404) is no answer and no trouble. Never raises for anything that a peer does.
+        A 404 is neither an answer nor a trouble. Never raises for anything that a peer does.
         """
         if self._address is None:
             return Replies((), ())
@@ -104,7 +104,7 @@ class Peers:
         return [Address(host, address.port) for host in hosts]
 
     async def _ask(self, peer: Address, path: str, kind: type[R], deadline: float) -> R | str | None:
-        """Return a peer's answer, None if it has none, or in a few words why there is no use of it."""
+        """Return a peer's answer; None for a 404; or in a few words why the answer is of no use."""
         try:
             async with asyncio.timeout_at(deadline):
                 body = await self._get(peer, path)

@@ -1,6 +1,6 @@
-"""What the page shows of the rest of the program, as a Protocol that the composition root satisfies.
+"""What the page shows of the rest of the program: a Protocol, which the composition root satisfies.
 
-Everything is computed from memory when it is asked for, within one turn of the event loop.
+Everything is computed from memory, on request, in one turn of the event loop.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ class Pickup(StrEnum):
     WAITING = "waiting"
     """The refresh stands in the Warehouse, and Kargo has not handled it yet."""
     NOT_REFRESHED = "not_refreshed"
-    """The Warehouse has no refresh as late as that."""
+    """The Warehouse has no refresh since then."""
     GONE = "gone"
     """There is no such Warehouse any more."""
     UNKNOWN = "unknown"
-    """Another kind of object, of which this can't be told."""
+    """It is another kind of object, of which this is not known."""
 
 
 class ReceiverState(msgspec.Struct, rename="camel", frozen=True):
@@ -34,9 +34,9 @@ class ReceiverState(msgspec.Struct, rename="camel", frozen=True):
     state: str
     """``served``, ``pending`` or ``faulty``."""
     problem: str = ""
-    """What to mend, or a warning about one that is served; empty if nothing is wrong."""
+    """What to fix, or a warning about a receiver that is served; empty if nothing is wrong."""
     second_factor: str = ""
-    """Which second factors it demands, in words; empty for none."""
+    """The second factors that it demands, in words; empty for none."""
 
 
 class Cache(msgspec.Struct, rename="camel", frozen=True):
@@ -46,7 +46,7 @@ class Cache(msgspec.Struct, rename="camel", frozen=True):
     objects: int
     synced: bool
     silent_seconds: float
-    """Since the API server last gave a sign of life for it."""
+    """Since the API server's last sign of life for it."""
 
 
 class Queue(msgspec.Struct, rename="camel", frozen=True):
@@ -65,9 +65,9 @@ class StorageQueue(msgspec.Struct, rename="camel", frozen=True):
     problem: str
     """Which requests fail, and why; empty if none does."""
     since: datetime
-    """Since when all is well, or something fails."""
+    """Since when it has been well, or failing."""
     last_message: datetime | None
-    """When the last message was received; None if none was."""
+    """When the last message was received; None if there was none."""
     in_flight: int
     """Messages received and not yet deleted."""
     poison: int
@@ -83,13 +83,13 @@ class JournalState(msgspec.Struct, rename="camel", frozen=True):
     kept: int
     """Deliveries in the history."""
     error: str = ""
-    """Why it can't be written just now; empty if it can."""
+    """Why it can't be written now; empty if it can."""
     moved_aside: int = 0
     """Unreadable files that this process moved aside."""
 
 
 class Subject(msgspec.Struct, rename="camel", frozen=True):
-    """What an event was about: see ``webhook.arrival.Subject``."""
+    """What an event was about, as ``webhook.arrival.Subject``."""
 
     kind: str
     url: str
@@ -120,7 +120,7 @@ class Program(Protocol):
         """Return the journal's state."""
 
     def pickup(self, kind: str, namespace: str, name: str, since: datetime) -> Pickup:
-        """Return whether Kargo has looked at an object since a delivery came."""
+        """Return whether Kargo has picked an object's refresh up since a delivery came."""
 
     def matching(
         self, receiver: str, subjects: Sequence[Subject], most: int

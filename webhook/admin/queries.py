@@ -1,4 +1,4 @@
-"""What a reader asks for in a URL's query; nonsense is a 400 that says what it is."""
+"""Reads a URL's query. A wrong value is answered with a 400 that names it."""
 
 import math
 from http import HTTPStatus
@@ -13,7 +13,7 @@ ROWS = 50
 MOST_ROWS = 200
 """Deliveries in one answer of ``/api``."""
 LONGEST_FILTER = 300
-"""Characters of a filter: more are cut off."""
+"""Characters of a filter; the rest is cut off."""
 
 
 def text(handler: web.RequestHandler, name: str) -> str:
@@ -32,7 +32,7 @@ def number(handler: web.RequestHandler, name: str, default: int, most: int) -> i
 
 
 def deliveries(handler: web.RequestHandler, *, limit: int = ROWS) -> Query:
-    """Return which deliveries are asked for. Raises HTTPError."""
+    """Return the query for deliveries. Raises HTTPError."""
     before = handler.get_query_argument("before", "")
     try:
         moment = float(before) if before else None
@@ -55,5 +55,5 @@ def deliveries(handler: web.RequestHandler, *, limit: int = ROWS) -> Query:
 
 
 def refused(line: str) -> web.HTTPError:
-    """Return the error for a query that makes no sense."""
+    """Return the error for a wrong value."""
     return web.HTTPError(HTTPStatus.BAD_REQUEST, line)

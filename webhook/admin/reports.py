@@ -1,4 +1,4 @@
-"""What one replica knows, as ``/api`` answers it and as the replicas tell each other."""
+"""The reports of one replica, which ``/api`` answers and the replicas exchange."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ LATEST = 10
 
 
 class Receiver(msgspec.Struct, rename="camel", frozen=True):
-    """One receiver: its state and what it did."""
+    """One receiver: its state, and what came to it."""
 
     state: ReceiverState
     summary: Summary = Summary()
@@ -32,7 +32,7 @@ class Report(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     """What every answer of a replica begins with."""
 
     instance: str
-    """Unlike any other process's."""
+    """Unique id of the process."""
     replica: str
     version: str
     time: datetime
@@ -129,11 +129,11 @@ class Reporter:
         return DeliveriesReport(**self._head(error), deliveries=found)
 
     async def delivery(self, wanted: str) -> DeliveryReport | None:
-        """Report one delivery, and what Kargo made of it; None if this replica has none of this id."""
+        """Report one delivery, and whether Kargo has picked it up; None if this replica has no such id."""
         try:
             found = await self.history.delivery(wanted)
         except HistoryError:
-            return None  # the list says so
+            return None  # the list of deliveries reports the error
         if found is None:
             return None
         program, since = self.program, found.received

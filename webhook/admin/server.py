@@ -1,4 +1,4 @@
-"""The admin port, for the cluster's eyes: metrics, health and the page. Never exposed outside."""
+"""The admin port: metrics, health and the page. Never exposed outside the cluster."""
 
 import asyncio
 import gzip
@@ -17,13 +17,14 @@ from webhook.http.listener import bind
 from webhook.limits import ADMIN_BODY, ADMIN_IDLE_SECONDS, Limits
 
 Missing = Callable[[], Sequence[str]]
-"""Says what stands in the way, each in a few words; empty if nothing does."""
+"""Returns what stands in the way, each in a few words; empty if nothing does."""
 
 
 class AdminServer:
     """Serves metrics, health and the page on one address.
 
-    ``alive`` and ``ready`` are asked at each request; an answer that is not empty is a 503 which names it.
+    ``alive`` and ``ready`` are called at each request; the answer is a 503 that names what they return, if
+    anything.
     """
 
     def __init__(
@@ -91,12 +92,12 @@ class _Metrics(Handler):
             text = encode(values)
             return gzip.compress(text, compresslevel=1) if zipped else text
 
-        # The series of 1,000 receivers take 10 ms to write down, which is no work for the event loop.
+        # Writing the series of 1,000 receivers takes 10 ms: too long for the event loop.
         self.finish(await asyncio.to_thread(body))
 
 
 class _Values(NamedTuple):
-    """What was read of a registry at one moment; encoders take it for one."""
+    """What a registry held at one moment; encoders accept it as a registry."""
 
     families: Sequence[Metric]
 

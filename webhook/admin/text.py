@@ -1,6 +1,6 @@
-"""How the page writes things: hostile text harmlessly, times, durations, numbers, and states as a word.
+"""How the page writes texts, which may be hostile, times, durations, numbers and links.
 
-Functions whose result is HTML say so; everything else goes through ``escape``, the templates' autoescape.
+A docstring says if the result is HTML; everything else goes through ``escape``, the templates' autoescape.
 """
 
 import unicodedata
@@ -16,10 +16,10 @@ MARKS = 2
 
 
 def escape(value: str | bytes) -> str:
-    """Return a text as HTML that shows it and does nothing else.
+    """Return a text as HTML that only shows it.
 
-    What can't be printed (control characters, those that turn the direction of the text around, lone parts
-    of characters) is shown as its code; a text that is very long is cut.
+    Characters that can't be printed (control characters, changes of direction, lone surrogates) are shown as
+    their codes. A very long text is cut.
     """
     return xhtml_escape(visible(value.decode(errors="replace") if isinstance(value, bytes) else value))
 
@@ -97,7 +97,7 @@ def roughly(seconds: float) -> str:
 
 
 def took(seconds: float | None) -> str:
-    """Return how long something took, as precisely as people care."""
+    """Return how long something took, as precisely as people need it."""
     if seconds is None:
         return ""
     if seconds < 1:

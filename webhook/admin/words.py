@@ -1,4 +1,4 @@
-"""States as the page shows them: a colour and a word. Every function's text is HTML."""
+"""How the page shows states: a word and a colour. Texts of functions are HTML, unless they say otherwise."""
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -26,11 +26,11 @@ _COLOURS = {
 }
 _OUTCOMES = {
     Outcome.REFRESHED: "The API server has stored the refresh of everything that it matched.",
-    Outcome.PENDING: "Something that it matched is not refreshed yet; the receiver is still at it.",
+    Outcome.PENDING: "Something that it matched is not refreshed yet; the receiver keeps trying.",
     Outcome.UNMATCHED: "Nothing subscribes to its repository, or waits on its pull request.",
     Outcome.PARTLY_REJECTED: "The API server refused some of the refreshes for good.",
     Outcome.REJECTED: "The API server refused all of the refreshes for good.",
-    Outcome.SUPERSEDED: "A later delivery for the same repository carries what was outstanding.",
+    Outcome.SUPERSEDED: "A later delivery for the same repository took over what was outstanding.",
     Outcome.ANSWERED: "It asks for no refresh: a ping, a handshake, or an event of another type.",
     Outcome.REFUSED: "It was answered with an error.",
 }
@@ -61,13 +61,13 @@ def outcome(delivery: Delivery) -> str:
 
 
 def meaning(delivery: Delivery) -> str:
-    """Return the same as a sentence."""
+    """Return what became of a delivery as a sentence, or the reason."""
     found = {each.value: said for each, said in _OUTCOMES.items()}.get(delivery.outcome, "")
     return escape(delivery.reason or found)
 
 
 def answered(what: str, how_many: int) -> str:
-    """Return how many deliveries were answered with a status."""
+    """Return a status with the number of deliveries that were answered with it."""
     colour = _code_colour(int(what)) if what.isdecimal() and len(what) == 3 else QUIET
     return f'<span class="answer {colour}"><b>{how_many:,}</b> &times; {escape(what)}</span>'
 
@@ -82,13 +82,13 @@ def status(code: int) -> str:
 
 
 def pickup(value: Pickup) -> str:
-    """Return whether Kargo has looked at a Warehouse since."""
+    """Return whether Kargo has picked a Warehouse up since."""
     colour, word = _PICKUPS[value]
     return pill(word, colour)
 
 
 def sender(source: str) -> str:
-    """Return a kind of sender as people call it."""
+    """Return the usual name of a kind of sender, as text."""
     return _SENDERS.get(source, spaced(source))
 
 
@@ -98,12 +98,12 @@ def is_receiver(name: str) -> bool:
 
 
 def asks_for_refresh(delivery: Delivery) -> bool:
-    """Return whether something could have matched: a ping or a refusal asks for nothing."""
+    """Return whether something could have matched; not for a ping or a refusal."""
     return delivery.outcome not in (Outcome.ANSWERED, Outcome.REFUSED)
 
 
 def spaced(word: str) -> str:
-    """Return a word without underscores."""
+    """Return a word without underscores, as text."""
     return word.replace("_", " ")
 
 
