@@ -6,6 +6,7 @@ import contextlib
 import importlib.metadata
 import os
 import resource
+import signal
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -154,4 +155,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(main())

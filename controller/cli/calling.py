@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import re
 import ssl
 import time
 import urllib.request
@@ -18,7 +19,7 @@ from controller.cli.command import WRONG_USE, CommandError
 
 LONGEST_ANSWER = 64 * 1024
 """Bytes that are read of an answer: a receiver's have some hundred."""
-
+_DELIVERY = re.compile("[0-9A-Za-z-]{1,64}")
 
 SECONDS = "10s"
 """For a call, unless ``--timeout`` says otherwise."""
@@ -36,7 +37,8 @@ class Answer(NamedTuple):
     @property
     def delivery(self) -> str:
         """The receiver's own id of the delivery; empty where somebody else answered."""
-        return self.headers.get("X-Delivery-Id", "")
+        given = self.headers.get("X-Delivery-Id", "")
+        return given if _DELIVERY.fullmatch(given) else ""
 
 
 class Place(NamedTuple):
@@ -113,9 +115,10 @@ async def call(
     """
     began = time.monotonic()
     sent = {"Host": where.host, **headers} if where.direct else dict(headers)
+    proxy = None if where.direct else _proxy(where.url)
     # Without trust_env, which would add credentials of ~/.netrc.
     async with (
-        _explained(where, seconds),
+        _explained(where, seconds, " through the environment's proxy" if proxy else ""),
         asyncio.timeout(seconds),
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
         session.request(
@@ -125,12 +128,15 @@ async def call(
             headers=sent,
             ssl=context,
             server_hostname=where.host if where.url.scheme == "https" else None,
-            proxy=None if where.direct else _proxy(where.url),
+            proxy=proxy,
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=None),
         ) as response,
     ):
-        text = (await response.content.read(LONGEST_ANSWER)).decode("utf-8", "replace")
+        body = b""
+        while len(body) < LONGEST_ANSWER and (part := await response.content.read(LONGEST_ANSWER)):
+            body += part  # each is what one packet brought, maybe
+        text = body[:LONGEST_ANSWER].decode("utf-8", "replace")
         return Answer(response.status, response.headers.copy(), text, time.monotonic() - began)
 
 
@@ -152,7 +158,7 @@ def _proxy(url: URL) -> str | None:
 
 
 @contextlib.asynccontextmanager
-async def _explained(where: Place, seconds: float) -> AsyncIterator[None]:
+async def _explained(where: Place, seconds: float, way: str) -> AsyncIterator[None]:
     """Turn what the library raises into one line: its own texts may hold the whole URL."""
     try:
         yield
@@ -169,8 +175,10 @@ async def _explained(where: Place, seconds: float) -> AsyncIterator[None]:
         reason = "it closed the connection without an answer"
     except aiohttp.ClientOSError as error:
         reason = error.strerror or "the connection broke"
+    except aiohttp.ClientPayloadError:
+        reason = "its answer breaks off, or is not encoded as it says"
     except (aiohttp.ClientError, ValueError):
         reason = "its answer is not HTTP (is it an HTTPS port?)"
     else:
         return
-    raise CommandError(f"{where.url.host}:{where.url.port} does not answer: {reason}") from None
+    raise CommandError(f"{where.url.host}:{where.url.port} does not answer{way}: {reason}") from None

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 
 import msgspec
 
-from controller.cli import settings
+from controller.cli import setting_values, settings
 from controller.cli.command import PROGRAM, WRONG_USE, CommandError
 from controller.cli.table import add_output
 from controller.runtime.api.client import Client
@@ -37,6 +37,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_base_url(parser: argparse.ArgumentParser) -> None:
     """Add ``--base-url``."""
     settings.add_flag(parser, "base_url", "public base URL; default: the one found in status")
+
+
+def project(text: str) -> str:
+    """Read a Project's name, for argparse: with any other the API server would be asked another question."""
+    try:
+        return setting_values.namespace(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text[:80]!a} {error}") from error
+
+
+def receiver(text: str) -> str:
+    """Read ``PROJECT/NAME``, for argparse."""
+    where, _, name = text.partition("/")
+    if not name:
+        raise argparse.ArgumentTypeError(f"{text[:80]!a} must be PROJECT/NAME or cluster/NAME")
+    project(where)
+    return text
 
 
 def setting(name: str, arguments: argparse.Namespace, environ: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ no journal, or a hostile one, is one line of error.
 
 import argparse
 import functools
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -149,13 +150,9 @@ async def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _limit(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if number < 0:
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
         raise argparse.ArgumentTypeError(f"{text[:20]!r} is no number of deliveries")
-    return number
+    return int(text)
 
 
 def age(text: str) -> float:

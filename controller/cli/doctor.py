@@ -5,7 +5,6 @@ and nothing of a Secret is printed.
 """
 
 import argparse
-import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from controller.cli.calling import trust
 from controller.cli.checks import kargo, receivers, rights, route, warehouses
 from controller.cli.checks.findings import Finding, Level, counted, skipped, unread, warning
 from controller.cli.cluster import every
-from controller.cli.command import FAILED, WRONG_USE, CommandError
+from controller.cli.command import FAILED, WRONG_USE, CommandError, redacted
 from controller.cli.explanation import read_warehouses
 from controller.cli.receivers import Receiver, read_configs, read_receivers
 from controller.cli.table import table, write, write_json
@@ -25,7 +24,6 @@ from controller.runtime.api.client import Client
 
 LONGEST = 300
 """Characters that are shown of a finding: a URL in a Warehouse may have thousands."""
-_PATH = re.compile("azure/[0-9a-f]{64}")
 
 
 class _Options(NamedTuple):
@@ -156,7 +154,7 @@ def _published_base(served: Sequence[Receiver]) -> str:
 
 def _presentable(text: str) -> str:
     """Return a text without a receiver's path, and not too long."""
-    text = _PATH.sub("azure/…", text)
+    text = redacted(text)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from controller.cli import cluster
-from controller.cli.command import NOTHING_MATCHED
+from controller.cli.command import NOTHING_MATCHED, redacted
 from controller.cli.explanation import (
     Covering,
     Holdings,
@@ -51,10 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-n",
         "--namespace",
         metavar="PROJECT",
+        type=cluster.project,
         help="receivers of one Project and of ClusterConfig (default: all)",
     )
     parser.add_argument(
-        "--receiver", metavar="PROJECT/NAME", help="one receiver (ClusterConfig's: cluster/NAME)"
+        "--receiver",
+        metavar="PROJECT/NAME",
+        type=cluster.receiver,
+        help="one receiver (ClusterConfig's: cluster/NAME)",
     )
     cluster.add_arguments(parser)
 
@@ -78,7 +82,11 @@ def _question(arguments: argparse.Namespace) -> str | bytes:
     if (about is None) == (payload is None):
         raise QuestionError("give a URL, a Warehouse, or a payload (--payload FILE, or - for standard input)")
     if payload is None and about != "-":
+        if redacted(about) != about:
+            raise QuestionError("this is a receiver's URL, a credential: ask about a repository's")
         return str(about)
+    if payload in (None, "-") and sys.stdin is None:
+        raise QuestionError("standard input is closed")
     try:
         with Path(payload).open("rb") if payload not in (None, "-") else sys.stdin.buffer as file:
             body = file.read(LARGEST_PAYLOAD + 1)

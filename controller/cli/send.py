@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from controller.cli import calling, cluster
 from controller.cli.calling import Answer, call, place, trust
-from controller.cli.command import FAILED, WRONG_USE, CommandError
+from controller.cli.command import FAILED, WRONG_USE, CommandError, redacted
 from controller.cli.receivers import read_configs, read_receivers
 from controller.cli.table import write, write_json
 from controller.kargo.objects import Secret
@@ -41,8 +41,10 @@ class Factor(NamedTuple):
     password: str
 
     def header(self) -> dict[str, str]:
-        """Return the header to send. Raises CommandError for half a pair."""
+        """Return the header to send. Raises CommandError for half a pair, or what is no header's value."""
         if self.authorization:
+            if not self.authorization.isprintable():
+                raise CommandError("--authorization holds what no header can: a line break, say", WRONG_USE)
             return {"Authorization": self.authorization}
         if bool(self.username) != bool(self.password):
             raise CommandError("--username and --password go together", WRONG_USE)
@@ -78,7 +80,10 @@ def _event(events: Any, name: str, help_text: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--url", metavar="URL", help="the receiver's URL, a credential [RECEIVER_URL]")
     parser.add_argument(
-        "--receiver", metavar="PROJECT/NAME", help="a receiver of the cluster (ClusterConfig's: cluster/NAME)"
+        "--receiver",
+        metavar="PROJECT/NAME",
+        type=cluster.receiver,
+        help="a receiver of the cluster (ClusterConfig's: cluster/NAME)",
     )
     parser.add_argument(
         "--to",
@@ -165,8 +170,6 @@ async def _found(name: str, arguments: argparse.Namespace, environ: Mapping[str,
     base_url, system = (
         cluster.setting(each, arguments, environ) for each in ("base_url", "system_namespace")
     )
-    if "/" not in name:
-        raise CommandError("--receiver must be PROJECT/NAME or cluster/NAME", WRONG_USE)
     async with cluster.connected(arguments, environ) as client:
         configs = await read_configs(client, scope_of(name) or "cluster")
         receivers = await read_receivers(client, configs, system)
@@ -194,15 +197,16 @@ def _confirmed(event: Event, answer: Answer) -> bool:
 
 
 def _write(answer: Answer, output: str) -> None:
+    said = redacted(answer.text)  # a proxy's page may repeat the URL
     if output == "json":
         fields = {
             "status": answer.status,
-            "answer": answer.text,
+            "answer": said,
             "seconds": round(answer.seconds, 3),
             "delivery": answer.delivery,
         }
         write_json(fields)
         return
     by = f"delivery {answer.delivery}" if answer.delivery else "no X-Delivery-Id: another server answered"
-    text = "".join(char if char.isprintable() else " " for char in answer.text.strip())
+    text = "".join(char if char.isprintable() else " " for char in said.strip())
     write(f"{answer.status} in {answer.seconds * 1000:.0f} ms, {by}\n{text}\n")

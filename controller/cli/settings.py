@@ -11,14 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from controller.cli import setting_values
-from controller.cli.command import WRONG_USE, CommandError
+from controller.cli.command import WRONG_USE, CommandError, redacted
 from controller.observability import logs
 
 DEFAULT_CONCURRENCY = 64
 """Patches in flight. More gain nothing, and delay an event beside a fan-out: docs/performance.md."""
-
-_RECEIVER_PATH = re.compile("azure/[0-9a-f]{64}")
-"""A credential: argparse repeats what it does not know."""
 
 
 class SettingsError(CommandError):
@@ -217,7 +214,7 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the error and exit with 2."""
-        line = _RECEIVER_PATH.sub("azure/…", " ".join(message.split()))
+        line = redacted(" ".join(message.split()))  # argparse repeats what it does not know
         self.exit(2, f"{self.prog}: {line if len(line) <= 200 else line[:199] + '…'}\n")
 
 

@@ -30,6 +30,8 @@ def write(text: str) -> None:
     Raises CommandError.
     """
     out = sys.stdout
+    if out is None:  # its descriptor was closed
+        raise CommandError("standard output is closed")
     encoding = out.encoding or "utf-8"
     try:
         out.write(text.encode(encoding, "replace").decode(encoding))

@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-n",
         "--namespace",
         metavar="PROJECT",
+        type=cluster.project,
         help="one Project's receivers (default: all, ClusterConfig's too)",
     )
     cluster.add_arguments(parser)

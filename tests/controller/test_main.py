@@ -1,11 +1,16 @@
 """The command line's end."""
 
+import contextlib
+import signal
+import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from controller.__main__ import main
+from webhook.journal.schema import FILE_NAME, migrate
 
 HUNG = """
 import threading
@@ -18,6 +23,14 @@ async def serve(options, version):
 
 __main__.serve = serve
 __main__.main(["run", "--publish-status=false"])
+"""
+
+WAITING = """
+import sys
+from controller import start, __main__
+
+__main__.main = lambda: print("started", flush=True) or sys.stdin.read()
+start.main()
 """
 
 
@@ -64,3 +77,62 @@ def test_wrong_use_is_one_line_and_exit_code_2(
     assert streams.out == ""
     assert streams.err.startswith(f"kargo-azure-receiver {arguments[0]}: ")
     assert streams.err.removesuffix("\n").isprintable()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["urls", f"--kubeconfig=http://h/azure/{'a' * 64}"], id="URL for a file"),
+        pytest.param(["urls", "-n", "../x"], id="dots for a Project"),
+        pytest.param(["urls", "-n", ""], id="no Project"),
+        pytest.param(["explain", "x.azurecr.io/app", f"--receiver=http://h/azure/{'a' * 64}"], id="receiver"),
+        pytest.param(["explain", f"http://h/azure/{'a' * 64}"], id="a receiver's URL for a repository's"),
+        pytest.param(["deliveries", "--data-dir=/tmp", f"--limit={10**20}"], id="limit"),
+    ],
+)
+def test_nonsense_is_one_line_without_a_receivers_path(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And exit code 2, whoever refuses it."""
+    try:
+        code = main(arguments)
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert code == 2, line
+    assert "a" * 64 not in line
+
+
+@pytest.mark.parametrize(
+    ("redirection", "says"),
+    [
+        pytest.param(">&-", "standard output is closed", id="output"),
+        pytest.param("<&-", "standard input is closed", id="input"),
+        pytest.param("2>&-", "", id="errors"),
+    ],
+)
+def test_a_closed_stream_is_one_line(redirection: str, says: str, tmp_path: Path) -> None:
+    """A service manager or a script may start a program without one."""
+    arguments = ["explain", "-"] if redirection == "<&-" else ["deliveries", f"--data-dir={tmp_path}"]
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
+        migrate(database)
+    command = f"{sys.executable} -m controller {' '.join(arguments)} {redirection}"
+    ended = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=20, check=False)
+    assert len(ended.stderr.splitlines()) == bool(says)
+    assert says in ended.stderr
+
+
+def test_ctrl_c_is_no_traceback() -> None:
+    """As of any program that is not written in Python."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"started\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGINT
+    assert errors == b""

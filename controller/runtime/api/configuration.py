@@ -75,10 +75,24 @@ async def load_configuration(kubeconfig: str | None, clock: Clock) -> Configurat
         raise ConfigurationError(f"the kubeconfig is not valid: {one_line(error)}") from error
     if TOKEN in configuration.api_key:  # a token file ends in a newline, a header must not
         configuration.api_key[TOKEN] = configuration.api_key[TOKEN].strip()
+    _require_usable(configuration)
     if read_token is not None:
         configuration.refresh_api_key_hook = _renewing(read_token, clock)
     _use_proxy(configuration)
     return cast("Configuration", configuration)
+
+
+def _require_usable(configuration: Any) -> None:
+    """Raise ConfigurationError, which shows neither, for what each request would fail by."""
+    if not str(configuration.api_key.get(TOKEN, "")).isprintable():
+        raise ConfigurationError("the token of the cluster configuration holds a line break or the like")
+    try:
+        server = urlsplit(str(configuration.host))
+        usable = server.scheme in ("http", "https") and bool(server.hostname) and server.port != 0
+    except ValueError:
+        usable = False
+    if not usable or server.username is not None:
+        raise ConfigurationError("the cluster's server is no URL such as https://HOST:PORT")
 
 
 def api_client(configuration: Configuration, connections: int, user_agent: str = "") -> ApiClient:

@@ -1,7 +1,10 @@
 """``send``: what it prints and returns, against a real public server; and that it never prints a URL."""
 
 import argparse
+import asyncio
+import contextlib
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 from structlog.testing import capture_logs
@@ -94,6 +97,61 @@ async def test_straight_to_a_port(capsys: pytest.CaptureFixture[str]) -> None:
     assert PATH not in line
 
 
+@contextlib.asynccontextmanager
+async def somebody_else(*parts: bytes) -> AsyncIterator[int]:
+    """Serve a fixed answer in parts, each in a packet of its own; yield the port."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0.05)  # the next packet
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def to_somebody_else(*parts: bytes) -> int:
+    """Send a ping to a server that gives this answer; return the exit code."""
+    parser = argparse.ArgumentParser()
+    send.add_arguments(parser)
+    async with somebody_else(*parts) as port:
+        flags = parser.parse_args(["ping", f"--url=http://127.0.0.1:{port}{PATH}"])
+        return await exit_code("send", send.run(flags, {}))
+
+
+async def test_a_proxys_page_may_repeat_the_url_but_not_on_the_screen(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nor does a header of somebody else reach a terminal; the answer is read to its end."""
+    head = b"HTTP/1.1 403 Forbidden\r\nX-Delivery-Id: \x1b[31mred\r\nConnection: close\r\n\r\n"
+    assert await to_somebody_else(head, b"<p>blocked: ", f"{PATH}</p>".encode()) == 1
+    printed = capsys.readouterr().out
+    assert "<p>blocked: /azure/…</p>" in printed
+    assert "another server answered" in printed
+    assert printed.replace("\n", "").isprintable()
+
+
+async def test_an_answer_that_breaks_off_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """A server that ends in the middle may not have done anything."""
+    assert await to_somebody_else(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", b"abc") == 1
+    assert "its answer breaks off" in capsys.readouterr().err
+
+
+async def test_a_proxy_that_refuses_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the receiver would be looked for, which was never asked."""
+    monkeypatch.setenv("http_proxy", "http://user:password@127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "")
+    assert await to_somebody_else(b"") == 1
+    error = capsys.readouterr().err
+    assert "does not answer through the environment's proxy: Connection refused" in error
+    assert "password" not in error
+
+
 async def test_tls_to_a_port_without_it_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """And does not hold the URL."""
     async with running(Site()) as site:
@@ -122,6 +180,12 @@ async def test_tls_to_a_port_without_it_is_one_line(capsys: pytest.CaptureFixtur
         pytest.param(["eventgrid", f"--url=http://h{PATH}"], "give an image as", id="no image"),
         pytest.param(["pr", GIT, f"--url=http://h{PATH}"], "/pullrequest/NUMBER", id="pull request"),
         pytest.param(["ping", "--receiver=x"], "must be PROJECT/NAME", id="receiver"),
+        pytest.param(["ping", f"--receiver=http://h{PATH}"], "'http:' is no name of", id="URL for a name"),
+        pytest.param(["ping", "--receiver=../x"], "'..' is no name of a namespace", id="dots"),
+        pytest.param(["ping", f"--url=http://h{PATH}", "--authorization=a\nb"], "a line break", id="header"),
+        pytest.param(
+            ["ping", f"--url=http://h{PATH}", "--username=\udcff", "--password=x"], "UTF-8", id="bytes"
+        ),
         pytest.param(["ping", f"http://h{PATH}"], "unrecognized arguments: http://h/azure/…", id="argument"),
     ],
 )

@@ -53,6 +53,25 @@ async def test_an_unusable_kubeconfig_is_one_line(tmp_path: Path, content: str |
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("server", "token", "says"),
+    [
+        pytest.param("https://h:1", "s3cret\nheader", "the token .* holds a line break", id="token"),
+        pytest.param(":::", "s3cret", "server is no URL", id="no URL"),
+        pytest.param("https://h:port", "s3cret", "server is no URL", id="port"),
+        pytest.param("https://user:s3cret@h", "s3cret", "server is no URL", id="user"),
+    ],
+)
+async def test_what_no_request_can_be_made_with_is_one_line(
+    tmp_path: Path, server: str, token: str, says: str
+) -> None:
+    """At once, not at each request; without the credential."""
+    path = kubeconfig(tmp_path, server, token=token)
+    with pytest.raises(errors.ConfigurationError, match=says) as caught:
+        await load_configuration(path, FakeClock())
+    assert "s3cret" not in str(caught.value)
+
+
 async def test_a_failing_exec_plugin_is_one_line(tmp_path: Path) -> None:
     """The reason a credential plugin failed for reaches the user."""
     plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "/no/such/plugin"}
