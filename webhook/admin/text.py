@@ -80,6 +80,12 @@ def exactly(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds").replace("+00:00", " UTC")
 
 
+def clock(moment: datetime, now: datetime) -> str:
+    """Return the time of day in UTC; on another day than ``now``'s, the date and the time to the minute."""
+    utc = moment.astimezone(UTC)
+    return f"{utc:%H:%M:%S}" if utc.date() == now.astimezone(UTC).date() else f"{utc:%Y-%m-%d %H:%M}"
+
+
 def ago(moment: datetime, now: datetime) -> str:
     """Return how long ago something was, in the largest unit that fits."""
     seconds = (now - moment).total_seconds()
@@ -107,4 +113,9 @@ def took(seconds: float | None) -> str:
 
 def count(number: int, noun: str, nouns: str = "") -> str:
     """Return ``1 Warehouse`` or ``2 Warehouses``."""
-    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+    return f"{number:,} {plural(number, noun, nouns)}"
+
+
+def plural(number: int, noun: str, nouns: str = "") -> str:
+    """Return ``Warehouse`` for one, ``Warehouses`` for more."""
+    return noun if number == 1 else nouns or noun + "s"

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from webhook.admin.deliveries import Delivery
 from webhook.admin.ports import Pickup
 from webhook.admin.text import escape
+from webhook.arrival import AGAIN, QUEUE
 from webhook.outcome import Outcome
 from webhook.payloads.event_types import ACR, AZURE_DEVOPS, EVENT_GRID
 
@@ -92,6 +93,16 @@ def sender(source: str) -> str:
     return _SENDERS.get(source, spaced(source))
 
 
+def event(name: str) -> str:
+    """Return a type of event without the namespace of Azure's resource providers, as text."""
+    return name.removeprefix("Microsoft.ContainerRegistry.").removeprefix("Microsoft.EventGrid.")
+
+
+def way(via: str) -> str:
+    """Return how something came in where that is not by HTTP, as text."""
+    return {QUEUE: "from a queue", AGAIN: "dispatched again"}.get(via, "")
+
+
 def is_receiver(name: str) -> bool:
     """Return whether a delivery came to a receiver, and not from a queue."""
     return "/" in name and ":" not in name
@@ -122,6 +133,8 @@ WORDS: Mapping[str, Callable[..., str | bool]] = {
     "status_of": status,
     "pickup_of": pickup,
     "sender": sender,
+    "event_of": event,
+    "way_of": way,
     "asks_for_refresh": asks_for_refresh,
     "is_receiver": is_receiver,
     "spaced": spaced,

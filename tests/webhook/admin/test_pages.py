@@ -150,9 +150,37 @@ def test_filters_live_in_the_url() -> None:
         assert re.findall(r'href="\./deliveries/([^"?]+)"', page) == ["bad"]
         assert '<option value="rejected" selected>' in page
         assert 'value="kargo-demo/azure"' in page
-        assert "No delivery is like that" in (await get("/deliveries?outcome=pending")).body.decode()
+        assert "No delivery matches these filters" in (await get("/deliveries?outcome=pending")).body.decode()
 
     browse(test, None, delivery(1), delivery(2, id="bad", outcome="rejected", refreshed=0, rejected=2))
+
+
+def test_how_a_delivery_came_in_reads_as_words() -> None:
+    """In the list: the time of day, the event without Azure's namespace, and whether it was no request."""
+
+    async def test(get: Get) -> None:
+        page = (await get("/deliveries")).body.decode()
+        shown = [
+            re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r'<td class="text event">(.*?)</td>', page)
+        ]
+        assert [each.strip() for each in shown] == [
+            "ACR push",
+            "Event Grid ImagePushed, from a queue",
+            "ACR push, dispatched again",
+            "catch-up",
+        ]
+        assert f"{NOW:%H:%M:%S}</a>" in page
+        assert f"{NOW - timedelta(days=3):%Y-%m-%d %H:%M}</a>" in page
+        assert "<b>1</b> ClusterConfig<" in (await get("/")).body.decode().replace("\n", "")
+
+    browse(
+        test,
+        None,
+        delivery(0, received=NOW),
+        delivery(1, source="event-grid", event="Microsoft.ContainerRegistry.ImagePushed", via="queue"),
+        delivery(2, via="again"),
+        delivery(3, source="catch-up", event="catch-up", via="catch-up", received=NOW - timedelta(days=3)),
+    )
 
 
 def test_a_delivery_shows_what_became_of_it() -> None:
