@@ -69,6 +69,10 @@ class Application:
         self._clock = clock = Clock()
         registry = gauges.process_registry()
         metrics = Metrics(registry, version=version)
+        self._certificate = None  # what may be set wrong is read before anything is opened
+        if options.tls_cert is not None and options.tls_key is not None:
+            self._certificate = Certificate(options.tls_cert, options.tls_key, clock=clock)
+            gauges.export_certificate(metrics, self._certificate)
         self.client = Client(
             configuration,
             clock=clock,
@@ -118,10 +122,6 @@ class Application:
         if options.publish_status:
             self._informers.receivers.on_change(self._status.changed)
         limits = Limits()
-        self._certificate = None
-        if options.tls_cert is not None and options.tls_key is not None:
-            self._certificate = Certificate(options.tls_cert, options.tls_key, clock=clock)
-            gauges.export_certificate(metrics, self._certificate)
         self._near_misses = NearMissScan(self._informers.warehouse_index, clock)
         self._deliveries = Deliveries(
             dispatcher,

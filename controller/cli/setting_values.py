@@ -78,6 +78,14 @@ def host_and_port(text: str) -> tuple[str, int]:
     return bare, _whole(number, 1, 65_535)
 
 
+def address(text: str) -> str:
+    """Read an IP address or a host's name, to listen on."""
+    given = text.strip()
+    if not _HOST.fullmatch(given):
+        raise ValueError("is neither an IP address nor the name of a host")
+    return given
+
+
 def concurrency(text: str) -> int:
     """Read a number of concurrent patches, 1 to 512."""
     return _whole(text, 1, 512)

@@ -53,7 +53,7 @@ class Settings:
     bind_address: str = _option(
         "--bind-address",
         "BIND_ADDRESS",
-        setting_values.text,
+        setting_values.address,
         "0.0.0.0",  # noqa: S104  a server in a Pod
         "ADDRESS",
         "address of both ports",
@@ -247,6 +247,8 @@ def read(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ)
         raise SettingsError(
             "--base-url (EXTERNAL_WEBHOOK_SERVER_BASE_URL) is required, except with --publish-status=false"
         )
+    if found["port"] == found["admin_port"] != 0:
+        raise SettingsError("--port (PORT) and --admin-port (ADMIN_PORT) must differ")
     found["base_url"] = found["base_url"] or ""
     found["log_format"] = found["log_format"] or ("console" if sys.stderr.isatty() else "json")
     if not _uses_tls(found["tls_cert"], found["tls_key"], environ):

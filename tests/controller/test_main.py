@@ -25,6 +25,13 @@ __main__.serve = serve
 __main__.main(["run", "--publish-status=false"])
 """
 
+KUBECONFIG = """
+current-context: it
+contexts: [{name: it, context: {cluster: it, user: it}}]
+clusters: [{name: it, cluster: {server: "http://127.0.0.1:1"}}]
+users: [{name: it, user: {}}]
+"""
+
 WAITING = """
 import sys
 from controller import start, __main__
@@ -32,6 +39,18 @@ from controller import start, __main__
 __main__.main = lambda: print("started", flush=True) or sys.stdin.read()
 start.main()
 """
+
+
+def test_tls_files_that_are_missing_are_one_line(tmp_path: Path) -> None:
+    """What was opened before them would be reported as left open."""
+    kubeconfig = tmp_path / "config"
+    kubeconfig.write_text(KUBECONFIG)
+    flags = [f"--kubeconfig={kubeconfig}", "--publish-status=false", "--tls-cert=/none", "--tls-key=/none"]
+    command = [sys.executable, "-m", "controller", "run", *flags]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert "/none" in line
 
 
 def test_a_thread_that_hangs_does_not_hold_the_process() -> None:
