@@ -30,6 +30,10 @@ def refusal(helm: Helm, values: Values) -> str:
     ("values", "named"),
     [
         pytest.param({"mode": "aside"}, "/mode", id="mode"),
+        *[
+            pytest.param({section: None}, section, id=f"{section}-left-blank")  # Helm deletes it
+            for section in json.loads((CHART / "values.schema.json").read_text())["required"]
+        ],
         pytest.param({"baseUrl": "kargo.example.com"}, "/baseUrl", id="url-without-scheme"),
         pytest.param({"baseUrl": f"{HOST}/webhooks?x=1"}, "/baseUrl", id="url-with-query"),
         pytest.param({"replicas": 0}, "/replicas", id="no-replica"),
