@@ -237,6 +237,8 @@ class Refresher:
     # --- one flow's deliveries take each other's place ---
 
     def _detached(self, part: Part) -> None:
+        if not part.batch.delivery:
+            return  # the newest with an id may be older, and have been patched for already
         newest = self._newest.get(part.flow)
         if newest is not None and newest is not part and part.outstanding:
             self._replace(part, newest)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from controller.kargo.objects import WAREHOUSES, Target
@@ -58,6 +58,15 @@ class Asked:
     batch: Batch
     targets: tuple[Target, ...]
     mark: int
+
+
+LATER_WITHOUT_ID: list[tuple[str, object]] = [
+    ("ask", ("one", ["a", "b"], True)),
+    ("yield", 2),
+    ("ask", ("one", ["a"], False)),
+    ("detach", 1),
+]
+"""The first may not carry on what the second asks for: its own patch of ``a`` has begun before."""
 
 
 class Run:
@@ -159,6 +168,7 @@ def carry_out(steps: Sequence[Step], *, workers: int, seed: int) -> None:
 
 @settings(max_examples=120, deadline=None)
 @given(STEPS, st.integers(1, 3))
+@example(LATER_WITHOUT_ID, 1)
 def test_every_request_is_followed_by_a_patch(steps: list[Step], workers: int) -> None:
     """Through refusals, outages, deletions and deliveries that give way: nothing is lost, all ends once."""
     carry_out(steps, workers=workers, seed=1)
